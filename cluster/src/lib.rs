@@ -1,0 +1,21 @@
+//! How nodes agree. Knows nothing of mail or users.
+//!
+//! Start at [`Node`]: it owns one durable log that all groups of this node share. A [`Group`] is one
+//! Raft group; what it agrees on is a [`StateMachine`]. openraft is an implementation detail of this
+//! crate: no type of it is public.
+//!
+//! Clock, disk, randomness and task spawning are handed in ([`env`]), so that a cluster can be
+//! simulated from a seed.
+#![forbid(unsafe_code)]
+
+pub mod env;
+pub mod failpoint;
+mod group;
+mod machine;
+mod node;
+pub mod sqlite;
+
+pub use env::{Environment, Timestamp};
+pub use group::{Group, GroupId, GroupSpec, GroupStatus, ProposeError};
+pub use machine::{Applied, Command, MachineError, StateMachine};
+pub use node::{Node, NodeId, NodeOptions, OpenError};

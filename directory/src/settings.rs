@@ -1,0 +1,177 @@
+//! Settings, nodes, stores and sources.
+//!
+//! [`SETTINGS`] is the one table of settings: API, command line, pages and docs are derived from it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DomainId, SourceId, StoreId};
+
+/// A change of one setting by name; the value is JSON of the type that the table names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingChange {
+    /// Name, such as `smtp.max_message_bytes`.
+    pub name: String,
+    /// JSON text; `None` goes back to the default.
+    pub value: Option<String>,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its number.
+    pub id: u64,
+    /// Its host name.
+    pub host: String,
+    /// Its site.
+    pub site: String,
+}
+
+/// A store of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreInfo {
+    /// Its number; the number of its group.
+    pub id: StoreId,
+    /// Node that should lead it.
+    pub home: u64,
+    /// Nodes that have a replica.
+    pub replicas: Vec<u64>,
+}
+
+/// What kind of directory a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceKind {
+    /// Active Directory (Microsoft or Samba).
+    ActiveDirectory,
+}
+
+/// How a connection to a source is protected. Never in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SourceTls {
+    /// LDAPS.
+    Ldaps,
+    /// StartTLS on the LDAP port.
+    StartTls,
+}
+
+/// How an external directory is reached and mapped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceSpec {
+    /// Its id.
+    pub id: SourceId,
+    /// Name for administrators.
+    pub name: String,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// Mail domain that it is mapped into.
+    pub domain: DomainId,
+    /// Name of the directory's domain, such as `ad.example.test`; its realm is this in upper case.
+    pub directory_domain: String,
+    /// Controllers as `host` or `host:port`; empty: found by SRV records of `directory_domain`.
+    pub controllers: Vec<String>,
+    /// Protection.
+    pub tls: SourceTls,
+    /// Certificate authorities (PEM) that controllers' certificates must come from; empty: the system's.
+    pub ca: String,
+    /// Account to bind with: DN, `user@domain` or `DOMAIN\user`.
+    pub bind_name: String,
+    /// Its password, encrypted by `auth`'s vault.
+    pub bind_secret: Vec<u8>,
+    /// Where to search; empty: the directory's default naming context.
+    pub base: String,
+    /// LDAP filter that mapped users must match besides being users; empty: all.
+    pub user_filter: String,
+    /// Accounts that may disappear in one sync before the administrator is asked, in percent (at least 5 accounts).
+    pub removal_threshold_percent: u8,
+    /// Whether it is read at all.
+    pub enabled: bool,
+    /// Progress: opaque watermark of the last complete reading.
+    pub watermark: Option<Vec<u8>>,
+    /// Last problem in words; empty when all is well.
+    pub problem: String,
+}
+
+/// The type and the bounds of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum SettingType {
+    /// true or false.
+    Bool,
+    /// Whole number from `min` to `max`.
+    Integer {
+        /// Smallest value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// Text of at most so many bytes.
+    Text {
+        /// Longest value in bytes.
+        max: usize,
+    },
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SettingSpec {
+    /// Name.
+    pub name: &'static str,
+    /// Type and bounds.
+    pub kind: SettingType,
+    /// Default, as JSON.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub description: &'static str,
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])* $ident:ident = $name:literal, $kind:expr, $default:literal;)*) => {
+        /// All settings.
+        pub const SETTINGS: &[SettingSpec] = &[$(SettingSpec {
+            name: $name, kind: $kind, default: $default, description: concat!($($doc),*),
+        }),*];
+        /// Names of settings, for code that reads them: `settings.integer(key::SMTP_MAX_MESSAGE)`.
+        pub mod key {
+            $($(#[doc = $doc])* pub const $ident: &str = $name;)*
+        }
+    };
+}
+
+const fn integer(min: u64, max: u64) -> SettingType {
+    SettingType::Integer { min, max }
+}
+
+settings! {
+    /// Largest message that SMTP and IMAP accept, in bytes.
+    SMTP_MAX_MESSAGE = "smtp.max_message_bytes", integer(64 * 1024, 256 << 20), "52428800";
+    /// Most recipients of one message.
+    SMTP_MAX_RECIPIENTS = "smtp.max_recipients", integer(1, 10_000), "500";
+    /// Most Received fields before a message counts as looping.
+    SMTP_MAX_HOPS = "smtp.max_hops", integer(5, 200), "100";
+    /// Most connections of one address to one service at a time.
+    SESSIONS_PER_ADDRESS = "sessions.per_address", integer(1, 100_000), "200";
+    /// Most connections to one service at a time.
+    SESSIONS_TOTAL = "sessions.total", integer(10, 1_000_000), "10000";
+    /// Seconds that a signed-on client may be silent.
+    SESSION_IDLE = "sessions.idle_seconds", integer(60, 86_400), "1800";
+    /// Failed sign-ons of one account within the window before it is locked out.
+    LOCKOUT_ACCOUNT = "auth.lockout.account_failures", integer(3, 1_000), "10";
+    /// Failed sign-ons from one address within the window before it is locked out.
+    LOCKOUT_ADDRESS = "auth.lockout.address_failures", integer(3, 100_000), "50";
+    /// Length of the lock-out and of the window, in seconds.
+    LOCKOUT_SECONDS = "auth.lockout.seconds", integer(10, 86_400), "300";
+    /// Seconds after which a web sign-on ends.
+    WEB_SESSION = "http.session_seconds", integer(300, 2_592_000), "43200";
+    /// Most entries that one address book search returns.
+    LDAP_SIZE_LIMIT = "ldap.size_limit", integer(10, 1_000_000), "5000";
+    /// Longest time of one address book search, in seconds.
+    LDAP_TIME_LIMIT = "ldap.time_limit_seconds", integer(1, 3_600), "30";
+    /// Seconds between readings of a source.
+    SOURCE_INTERVAL = "sources.interval_seconds", integer(5, 86_400), "30";
+    /// Hours after which the sender is told that a message is late.
+    QUEUE_DELAY_HOURS = "queue.delay_report_hours", integer(1, 240), "4";
+    /// Hours after which a message is given up.
+    QUEUE_GIVE_UP_HOURS = "queue.give_up_hours", integer(1, 720), "120";
+    /// Default mailbox quota in bytes for new users; 0 is unlimited.
+    QUOTA_BYTES = "mailbox.quota_bytes", integer(0, 1 << 50), "0";
+    /// Port to send to at next hops. 25 but for tests.
+    SMTP_REMOTE_PORT = "smtp.remote_port", integer(1, 65_535), "25";
+}

@@ -1,0 +1,13 @@
+//! Mailboxes: folders, items, bodies, spool; the store state machine; the one mailbox API.
+//!
+//! [`Request`] IS the description of what a store does: IMAP, SMTP, the web and later JMAP, DAV and
+//! ActiveSync are views over it. Knows nothing of sockets, protocols or the directory.
+#![forbid(unsafe_code)]
+
+mod api;
+mod store;
+mod structure;
+
+pub use api::*;
+pub use store::{Store, StoreOptions};
+pub use structure::{MailAddress, MailEnvelope, Part, Structure};
