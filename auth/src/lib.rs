@@ -6,9 +6,13 @@
 #![deny(unsafe_code)]
 
 mod authenticator;
+mod gate;
 mod mechanism;
+mod tls;
 
 pub use authenticator::{
     AuthOptions, Authenticator, Exchange, FailureRecord, Identity, Origin, Reason, Step,
 };
+pub use gate::{Gate, Pass, Refused};
 pub use mechanism::{MECHANISMS, Mechanism, MechanismSpec, Service};
+pub use tls::{ServerTls, TlsError};
