@@ -84,7 +84,8 @@ pub trait File: Send + Sync {
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Cuts or extends (with zeros) to `len` bytes.
+    /// Cuts or extends (with zeros) to `len` bytes. Space for the extension is reserved where the
+    /// file system can do that, so that a full disk shows here and not at a later write.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Returns when all data written before is on disk. An error is final for this file.
     fn sync_data(&self) -> io::Result<()>;
@@ -119,6 +120,9 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, folder: &Path) -> io::Result<()>;
     /// Free bytes on the file system that holds `path`.
     fn free_space(&self, path: &Path) -> io::Result<u64>;
+    /// Takes the folder for this process until the guard is dropped; `WouldBlock` when another one
+    /// has it.
+    fn lock(&self, folder: &Path) -> io::Result<Box<dyn Send + Sync>>;
 }
 
 /// Starts tasks and threads.
@@ -127,6 +131,12 @@ pub trait Spawner: Send + Sync + 'static {
     fn spawn(&self, name: &'static str, task: BoxFuture<()>);
     /// Runs a function that may block on a thread of its own.
     fn thread(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()>;
+
+    /// Runs a future that may block (files, a database) to its end: on a thread of its own, or, in a
+    /// simulation, as one task among others. It must not use timers or sockets of the runtime.
+    fn worker(&self, name: &str, task: BoxFuture<()>) -> io::Result<()> {
+        self.thread(name, Box::new(move || block_on::block_on(task)))
+    }
 }
 
 /// Everything that comes from outside the program. Cheap to clone.
@@ -148,6 +158,7 @@ impl fmt::Debug for Environment {
     }
 }
 
+mod block_on;
 mod real;
 
 impl Environment {

@@ -74,11 +74,26 @@ impl File for SystemFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let now = self.0.metadata()?.len();
+        if len > now && reserve(&self.0, now, len - now)? {
+            return Ok(());
+        }
         self.0.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+/// Reserves blocks behind the end of the file; false where the file system cannot.
+fn reserve(file: &fs::File, from: u64, len: u64) -> io::Result<bool> {
+    use nix::{errno::Errno, fcntl};
+    let (Ok(from), Ok(len)) = (from.try_into(), len.try_into()) else { return Ok(false) };
+    match fcntl::fallocate(file, fcntl::FallocateFlags::empty(), from, len) {
+        Ok(()) => Ok(true),
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -123,6 +138,15 @@ impl Disk for SystemDisk {
     fn free_space(&self, path: &Path) -> io::Result<u64> {
         let stat = nix::sys::statvfs::statvfs(path).map_err(io::Error::from)?;
         Ok(stat.blocks_available() as u64 * stat.fragment_size() as u64)
+    }
+
+    fn lock(&self, folder: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let path = folder.join("LOCK");
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+            Ok(guard) => Ok(Box::new(guard)),
+            Err((_, errno)) => Err(errno.into()),
+        }
     }
 }
 
