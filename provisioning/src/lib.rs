@@ -1,1 +1,20 @@
-//! Skeleton.
+//! How a node comes to life: answers, checks, and the steps that make a domain out of them.
+//!
+//! Three doors fill the same [`Answers`] and run the same steps (DESIGN §8): an answers file
+//! ([`Answers::from_toml`]), the terminal ([`terminal`]), and web pages ([`web`]). Either everything is
+//! set up or nothing: the domain appears by one agreed command.
+#![forbid(unsafe_code)]
+
+mod answers;
+mod apply;
+mod check;
+mod password;
+pub mod terminal;
+pub mod web;
+
+pub use answers::{
+    AliasAnswers, Answers, AnswersError, DirectoryAnswers, GroupAnswers, Problem, Tls, UserAnswers,
+};
+pub use apply::{ApplyError, Generated, Opener, Outcome, Parts, apply, source_spec};
+pub use check::{Check, CheckOutcome, Checker};
+pub use password::Password;
