@@ -6,13 +6,32 @@
 #![deny(unsafe_code)]
 
 mod authenticator;
+mod der;
+mod explain;
+mod failures;
+#[cfg(test)]
+mod fake;
 mod gate;
+mod gss;
+mod identity;
+mod inner;
+mod keytab;
+mod lockout;
 mod mechanism;
+mod password;
+mod people;
+mod pool;
+mod reason;
+mod sasl;
+mod sessions;
 mod tls;
+mod vault;
 
-pub use authenticator::{
-    AuthOptions, Authenticator, Exchange, FailureRecord, Identity, Origin, Reason, Step,
-};
+pub use authenticator::Authenticator;
+pub use failures::FailureRecord;
 pub use gate::{Gate, Pass, Refused};
-pub use mechanism::{MECHANISMS, Mechanism, MechanismSpec, Service};
+pub use identity::{AuthOptions, Identity, Origin};
+pub use mechanism::{MECHANISMS, Mechanism, MechanismSpec, Service, mechanisms_markdown};
+pub use reason::Reason;
+pub use sasl::{Exchange, Step};
 pub use tls::{ServerTls, TlsError};

@@ -1,0 +1,9 @@
+//! Kerberos by the MIT library through `libgssapi`. Everything in here blocks: call it on a blocking thread.
+
+mod acceptor;
+mod error;
+mod sys;
+pub(crate) mod token;
+
+pub(crate) use acceptor::{Acceptor, Context, Progress};
+pub(crate) use error::GssError;

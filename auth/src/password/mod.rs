@@ -1,0 +1,11 @@
+//! Passwords: whose it is decides how it is verified.
+
+mod check;
+mod local;
+mod mapped;
+#[cfg(test)]
+mod tests;
+pub(crate) mod text;
+
+pub(crate) use check::{Claim, check};
+pub(crate) use local::{Cost, Local};
