@@ -111,7 +111,8 @@ pub struct Person {
     pub mobile: String,
     /// Street, city, postal code, country as one text.
     pub postal_address: String,
-    /// Photo (JPEG), at most [`Person::MAX_PHOTO`] bytes.
+    /// Photo (JPEG), at most [`Person::MAX_PHOTO`] bytes. Only for changes: `None` keeps the present photo, an empty
+    /// one removes it. Accounts that are read never have it; see [`crate::Directory::photo`].
     pub photo: Option<Vec<u8>>,
 }
 

@@ -73,6 +73,9 @@ pub enum Change {
     PutSource(Box<SourceSpec>),
     /// Removes a source; its accounts become disabled and stay.
     RemoveSource(SourceId),
+    /// What a reading of a source brought: accounts to make or bring up to date and accounts that are gone. See
+    /// [`SyncBatch`]. The only change that degrades account by account instead of being refused as a whole.
+    Sync(Box<SyncBatch>),
     /// What a sync of a source learned: its progress and, for the administrator, its state.
     SourceProgress {
         /// Which.
@@ -108,6 +111,61 @@ pub enum Change {
     },
     /// A line for the audit log without a change (a sign-on as administrator, an export).
     Audit(String),
+}
+
+/// What one reading of a source, or a part of it, brought. May be applied twice without harm.
+///
+/// **Upserts** are known by [`crate::Origin::Mapped`]'s `source` and `key`: if an account with that key exists, it is
+/// brought up to date and keeps its id, whatever id the upsert has; otherwise it is made with the id of the upsert. Group
+/// members may name ids of upserts of the same batch (they are corrected when an upsert's id gives way to a known one)
+/// or ids that come in a later batch.
+///
+/// What the source does not know stays as it is: rights, quotas, store, description of an administrator,
+/// addresses that an administrator added. A new name, or a new first address, is a rename: the old address keeps
+/// working (DESIGN §6). `state` is taken from the upsert.
+///
+/// **Collisions** (F10.1.1-5) refuse nothing. The account that has a name or address already keeps it, local or not. The
+/// mapped one is stored without it: without the address, login name or principal; and if its *name* is taken or not
+/// valid, under a stand-in name (`anna~5d41402a`), disabled. Each is listed in [`ChangeOutcome::collisions`] and by
+/// [`crate::Directory::collisions`], and is mended by itself as soon as the name is free.
+///
+/// Keep a batch within [`SyncBatch::MAX_ACCOUNTS`] and 4 MiB; send `watermark` with the last one of a reading only.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SyncBatch {
+    /// Which source. There must be one of this id.
+    pub source: SourceId,
+    /// Accounts to make or to bring up to date.
+    pub upserts: Vec<Account>,
+    /// Accounts that the source no longer has: disabled with this cause and kept, never removed. Unknown ones and
+    /// those of other sources are passed over.
+    pub disables: Vec<(AccountId, String)>,
+    /// New watermark; `None` keeps the present one.
+    pub watermark: Option<Vec<u8>>,
+    /// Problem of the source in words, empty when all is well; `None` keeps the present one.
+    pub problem: Option<String>,
+}
+
+impl SyncBatch {
+    /// Most upserts and disables of one batch.
+    pub const MAX_ACCOUNTS: usize = 2_000;
+}
+
+/// A mapped account that could not have all that its source says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collision {
+    /// Which account.
+    pub account: AccountId,
+    /// Its name in the source.
+    pub name: String,
+    /// What is wrong, in words: one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeOutcome {
+    /// Mapped accounts of this change that could not have all that their source says.
+    pub collisions: Vec<Collision>,
 }
 
 /// A line of the audit log.

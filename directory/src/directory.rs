@@ -1,14 +1,33 @@
 //! The handle that everybody uses.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use posthouse_cluster::Node;
+use bytes::Bytes;
+use posthouse_cluster::{
+    Environment, Group, GroupId, GroupSpec, MachineError, Node, OpenError, ProposeError,
+    sqlite::Readers,
+};
 use tokio::sync::broadcast;
 
 use crate::{
-    Account, AccountId, Actor, AuditEntry, Change, ChangeError, Domain, DomainId, NodeInfo,
-    Resolution, Rights, SourceId, SourceSpec, StoreInfo,
+    Account, AccountId, Actor, AuditEntry, Change, ChangeError, ChangeOutcome, ChangeRefusal,
+    Collision, Domain, DomainId, Kind, NodeInfo, Proposal, Resolution, Rights, SettingType,
+    SourceId, SourceSpec, State, StoreInfo,
+    live::Live,
+    machine::{DirectoryMachine, decode_answer, read_audit, read_photo},
+    name, settings,
 };
+
+/// Connections for reading the audit log and photos.
+const READERS: usize = 2;
+/// How long a change is tried again while there is no leader or majority.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Most accounts of one page.
+const MAX_PAGE: usize = 1_000;
+/// Most lines of the audit log in one answer.
+const MAX_LINES: usize = 10_000;
 
 /// How to open the directory.
 #[derive(Clone, Debug)]
@@ -35,7 +54,7 @@ pub enum Update {
 pub struct Listing {
     /// Only of this domain.
     pub domain: Option<DomainId>,
-    /// Only names, display names and addresses that contain this, without case.
+    /// Only accounts whose name, display name, address or telephone number contains this, without case.
     pub contains: String,
     /// Only this kind: `user`, `group`, `alias`, `contact`.
     pub kind: Option<&'static str>,
@@ -67,139 +86,258 @@ pub struct PersonEntry {
 
 /// The replicated directory. Cheap to clone.
 #[derive(Clone)]
-pub struct Directory {}
+pub struct Directory {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    live: Arc<Live>,
+    group: Group,
+    readers: Readers,
+    environment: Environment,
+}
 
 impl Directory {
     /// Opens the directory and starts the domain group.
-    pub async fn open(
-        node: &Node,
-        options: DirectoryOptions,
-    ) -> Result<Self, posthouse_cluster::OpenError> {
-        let _ = (node, options);
-        unimplemented!()
+    pub async fn open(node: &Node, options: DirectoryOptions) -> Result<Self, OpenError> {
+        let live = Arc::new(Live::new());
+        let folder = options.folder;
+        let shared = live.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let machine = DirectoryMachine::open(&folder, shared)?;
+            let readers = Readers::open(machine.path(), READERS)?;
+            Ok::<_, MachineError>((machine, readers))
+        });
+        let (machine, readers) =
+            opened.await.map_err(|error| OpenError::Storage(error.to_string()))??;
+        let spec =
+            GroupSpec { id: GroupId::DOMAIN, name: "domain".into(), bootstrap: options.bootstrap };
+        let group = node.start_group(spec, Box::new(machine)).await?;
+        let environment = node.environment().clone();
+        Ok(Self { inner: Arc::new(Inner { live, group, readers, environment }) })
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&crate::index::Index) -> T) -> T {
+        look(&self.inner.live.index.read())
     }
 
     /// Changes something. Returns once a majority has it on disk and this node's index shows it.
     pub async fn change(&self, actor: Actor, change: Change) -> Result<(), ChangeError> {
-        let _ = (actor, change);
-        unimplemented!()
+        self.change_outcome(actor, change).await.map(|_| ())
+    }
+
+    /// As [`Directory::change`], and says what came of it.
+    pub async fn change_outcome(
+        &self,
+        actor: Actor,
+        change: Change,
+    ) -> Result<ChangeOutcome, ChangeError> {
+        let environment = &self.inner.environment;
+        let proposal =
+            Proposal { id: environment.random.u128(), at: environment.clock.now(), actor, change };
+        let command = postcard::to_allocvec(&proposal)
+            .map(Bytes::from)
+            .map_err(|error| ChangeRefusal::Invalid(error.to_string()))?;
+        let answer = self.propose(command).await?;
+        let answer = decode_answer(&answer)
+            .map_err(|error| ChangeError::Unavailable(format!("unknown answer: {error}")))?;
+        Ok(answer?)
+    }
+
+    /// Proposes until there is an answer. The id of the proposal makes repeating it harmless.
+    async fn propose(&self, command: Bytes) -> Result<Bytes, ChangeError> {
+        let clock = &self.inner.environment.clock;
+        let end = clock.monotonic() + PATIENCE;
+        loop {
+            let error = match self.inner.group.propose(command.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match error {
+                ProposeError::TooLarge(size) => {
+                    let text = format!("the change of {size} bytes is too large");
+                    return Err(ChangeRefusal::Invalid(text).into());
+                }
+                ProposeError::Storage(text) => return Err(ChangeError::Storage(text)),
+                ProposeError::Stopping => return Err(ChangeError::Unavailable(error.to_string())),
+                ProposeError::NotLeader { .. } | ProposeError::Unavailable => {
+                    if clock.monotonic() >= end {
+                        return Err(ChangeError::Unavailable(error.to_string()));
+                    }
+                    clock.sleep(PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Whether the node is set up: there is a primary domain.
     pub fn is_set_up(&self) -> bool {
-        unimplemented!()
+        self.read(|index| index.primary().is_some())
     }
 
     /// Where mail for `address` goes, with the steps.
     pub fn resolve(&self, address: &str) -> Resolution {
-        let _ = address;
-        unimplemented!()
+        self.read(|index| index.resolve(address))
     }
 
     /// The user that signs on as `name`: login name (primary domain), address, UPN, `DOMAIN\name`. No wildcards.
     pub fn login(&self, name: &str) -> Option<Arc<Account>> {
-        let _ = name;
-        unimplemented!()
+        self.read(|index| index.login(name))
     }
 
     /// The user behind a Kerberos principal `user@REALM`.
     pub fn principal(&self, principal: &str) -> Option<Arc<Account>> {
-        let _ = principal;
-        unimplemented!()
+        self.read(|index| index.principal(principal))
     }
 
     /// An account by id.
     pub fn account(&self, id: AccountId) -> Option<Arc<Account>> {
-        let _ = id;
-        unimplemented!()
+        self.read(|index| index.account(id).cloned())
+    }
+
+    /// An account with its addresses spelled out, by id.
+    pub fn entry(&self, id: AccountId) -> Option<Arc<PersonEntry>> {
+        self.read(|index| index.entry(id).cloned())
+    }
+
+    /// The photo of an account (JPEG).
+    pub async fn photo(&self, id: AccountId) -> Result<Option<Vec<u8>>, MachineError> {
+        self.inner.readers.read(move |db| read_photo(db, id)).await
     }
 
     /// An account by the key that a source knows it by.
     pub fn mapped(&self, source: SourceId, key: &[u8]) -> Option<Arc<Account>> {
-        let _ = (source, key);
-        unimplemented!()
+        self.read(|index| index.mapped(source, key).cloned())
     }
 
     /// All accounts of a source.
     pub fn accounts_of(&self, source: SourceId) -> Vec<Arc<Account>> {
-        let _ = source;
-        unimplemented!()
+        self.read(|index| index.accounts_of(source))
+    }
+
+    /// Mapped accounts that do not have all that their source says, because others have it (F10.1.1-5).
+    pub fn collisions(&self) -> Vec<Collision> {
+        self.read(|index| index.configuration.collisions.clone())
     }
 
     /// The address that is shown for an account: its first address, or `name@domain`.
     pub fn address_of(&self, account: &Account) -> Option<String> {
-        let _ = account;
-        unimplemented!()
+        self.read(|index| index.entry(account.id).map(|entry| entry.mail.clone()))
+            .filter(|mail| !mail.is_empty())
     }
 
     /// Whether mail may be sent by this user as `address`: it resolves to exactly this user by name or address
     /// (not through a group or a wildcard).
     pub fn may_send_as(&self, user: AccountId, address: &str) -> bool {
-        let _ = (user, address);
-        unimplemented!()
+        self.read(|index| index.may_send_as(user, address))
     }
 
     /// Effective rights: the strongest of own and those of groups, nested ones too.
     pub fn rights(&self, account: AccountId) -> Rights {
-        let _ = account;
-        unimplemented!()
+        self.read(|index| index.rights(account))
     }
 
-    /// Accounts for an administrator: the page and how many there are in all.
+    /// Groups that an account is in, nested ones too.
+    pub fn groups(&self, account: AccountId) -> Vec<AccountId> {
+        self.read(|index| index.groups(account).into_iter().collect())
+    }
+
+    /// Accounts for an administrator, by name: the page and how many there are in all.
     pub fn list(&self, listing: &Listing) -> (Vec<Arc<Account>>, usize) {
-        let _ = listing;
-        unimplemented!()
+        let fits = |account: &Account| {
+            listing.domain.is_none_or(|domain| domain == account.domain)
+                && listing.kind.is_none_or(|kind| kind == crate::audit::kind(account))
+        };
+        let limit = listing.limit.min(MAX_PAGE);
+        self.read(|index| {
+            if listing.contains.trim().is_empty() {
+                let mut all = index.in_order().map(|e| &e.account).filter(|a| fits(a));
+                let page = all.by_ref().skip(listing.offset).take(limit).cloned().collect();
+                let total = index.in_order().filter(|e| fits(&e.account)).count();
+                return (page, total);
+            }
+            let any = [listing.contains.clone()];
+            let mut found: Vec<_> =
+                index.containing(&any).into_iter().map(|e| &e.account).collect();
+            found.retain(|account| fits(account));
+            found.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+            let page = found.iter().skip(listing.offset).take(limit).map(|a| (*a).clone());
+            (page.collect(), found.len())
+        })
     }
 
     /// Candidates for an address book search; `visit` returns false to stop. Unpublished and disabled accounts
-    /// and aliases are left out.
+    /// and aliases are left out. `visit` may ask the directory: nothing is locked while it runs.
     pub fn people(&self, query: &PersonQuery, visit: &mut dyn FnMut(&PersonEntry) -> bool) {
-        let _ = (query, visit);
-        unimplemented!()
+        let shown = |entry: &PersonEntry| {
+            let account = &entry.account;
+            account.published
+                && account.state == State::Enabled
+                && !matches!(account.kind, Kind::Alias(_))
+        };
+        let candidates: Vec<Arc<PersonEntry>> = self.read(|index| match query.account {
+            Some(id) => index.entry(id).into_iter().cloned().collect(),
+            None => index.containing(&query.contains_any).into_iter().cloned().collect(),
+        });
+        for entry in candidates.iter().filter(|entry| shown(entry)) {
+            if !visit(entry) {
+                return;
+            }
+        }
     }
 
     /// All domains, primary first.
     pub fn domains(&self) -> Vec<Arc<Domain>> {
-        unimplemented!()
+        self.read(|index| index.domains())
+    }
+
+    /// The domain of this name, main or alias, in any spelling.
+    pub fn domain_named(&self, name: &str) -> Option<Arc<Domain>> {
+        let name = name::domain(name)?;
+        self.read(|index| index.domains())
+            .into_iter()
+            .find(|domain| domain.name == name || domain.aliases.contains(&name))
     }
 
     /// All sources.
     pub fn sources(&self) -> Vec<Arc<SourceSpec>> {
-        unimplemented!()
+        self.read(|index| index.configuration.sources.clone())
     }
 
     /// All nodes.
     pub fn nodes(&self) -> Vec<NodeInfo> {
-        unimplemented!()
+        self.read(|index| index.configuration.nodes.clone())
     }
 
     /// All stores.
     pub fn stores(&self) -> Vec<StoreInfo> {
-        unimplemented!()
+        self.read(|index| index.configuration.stores.clone())
     }
 
-    /// Value of an integer setting ([`crate::key`]), or its default.
+    /// Value of an integer setting ([`crate::key`]), or its default. 0 for a name that is no integer setting.
     pub fn integer(&self, key: &str) -> u64 {
-        let _ = key;
-        unimplemented!()
+        let is_integer = settings::spec(key)
+            .is_some_and(|spec| matches!(spec.kind, SettingType::Integer { .. }));
+        debug_assert!(is_integer, "{key} is not an integer setting");
+        self.setting(key).and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
     /// JSON of any setting, or its default; `None` if there is no such setting.
     pub fn setting(&self, key: &str) -> Option<String> {
-        let _ = key;
-        unimplemented!()
+        let spec = settings::spec(key)?;
+        let set = self.read(|index| index.configuration.settings.get(key).cloned());
+        Some(set.unwrap_or_else(|| spec.default.to_owned()))
     }
 
     /// An encrypted blob.
     pub fn secret(&self, name: &str) -> Option<Arc<Vec<u8>>> {
-        let _ = name;
-        unimplemented!()
+        self.read(|index| index.configuration.secrets.get(name).cloned())
     }
 
     /// A piece of sign-on state that has not expired at the present time.
     pub fn ephemeral(&self, space: &str, key: &[u8]) -> Option<Arc<Vec<u8>>> {
-        let _ = (space, key);
-        unimplemented!()
+        let now = self.inner.environment.clock.now();
+        self.read(|index| index.ephemeral(space, key, now))
     }
 
     /// The newest lines of the audit log before `before` (exclusive), newest first.
@@ -208,17 +346,23 @@ impl Directory {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ChangeError> {
-        let _ = (before, limit);
-        unimplemented!()
+        let limit = limit.min(MAX_LINES);
+        let read = self.inner.readers.read(move |db| read_audit(db, before, limit)).await;
+        read.map_err(|error| ChangeError::Storage(error.to_string()))
     }
 
     /// Updates from now on.
     pub fn updates(&self) -> broadcast::Receiver<Update> {
-        unimplemented!()
+        self.inner.live.updates.subscribe()
     }
 
     /// State of the domain group.
     pub fn status(&self) -> posthouse_cluster::GroupStatus {
-        unimplemented!()
+        self.inner.group.status()
+    }
+
+    /// What the node was given from outside: clock, randomness, tasks.
+    pub fn environment(&self) -> &Environment {
+        &self.inner.environment
     }
 }

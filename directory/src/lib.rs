@@ -5,10 +5,18 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod audit;
 mod change;
+mod claim;
 mod directory;
+mod index;
+mod live;
+mod machine;
+pub mod name;
 mod resolve;
 mod settings;
+#[cfg(test)]
+mod testing;
 
 pub use account::*;
 pub use change::*;

@@ -90,6 +90,11 @@ pub struct SourceSpec {
     pub problem: String,
 }
 
+impl SourceSpec {
+    /// Context under which `auth`'s vault seals [`SourceSpec::bind_secret`].
+    pub const SECRET_CONTEXT: &'static str = "source.bind_secret";
+}
+
 /// The type and the bounds of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum SettingType {
@@ -133,6 +138,33 @@ macro_rules! settings {
             $($(#[doc = $doc])* pub const $ident: &str = $name;)*
         }
     };
+}
+
+/// The row of the table for a setting.
+pub fn spec(name: &str) -> Option<&'static SettingSpec> {
+    SETTINGS.iter().find(|spec| spec.name == name)
+}
+
+impl SettingSpec {
+    /// Checks a value against type and bounds and returns it in normal form. The error says what is wrong.
+    pub fn check(&self, value: &str) -> Result<String, String> {
+        let wrong = |wants: String| format!("{} wants {wants}", self.name);
+        match self.kind {
+            SettingType::Bool => serde_json::from_str::<bool>(value)
+                .map(|value| value.to_string())
+                .map_err(|_| wrong("true or false".into())),
+            SettingType::Integer { min, max } => serde_json::from_str::<u64>(value)
+                .ok()
+                .filter(|value| (min..=max).contains(value))
+                .map(|value| value.to_string())
+                .ok_or_else(|| wrong(format!("a whole number from {min} to {max}"))),
+            SettingType::Text { max } => serde_json::from_str::<String>(value)
+                .ok()
+                .filter(|text| text.len() <= max)
+                .map(|text| serde_json::Value::String(text).to_string())
+                .ok_or_else(|| wrong(format!("a text of at most {max} bytes, in quotes"))),
+        }
+    }
 }
 
 const fn integer(min: u64, max: u64) -> SettingType {

@@ -1,0 +1,273 @@
+//! The domain state machine: applies proposals to the database, then brings the index up to date.
+
+mod accounts;
+mod administrators;
+mod check;
+mod config;
+mod domains;
+mod ephemerals;
+mod load;
+mod rows;
+mod schema;
+mod step;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use posthouse_cluster::{Applied, Command, MachineError, StateMachine, sqlite::Database};
+use rusqlite::{Connection, OptionalExtension, params};
+
+pub(crate) use rows::own_rights;
+
+use crate::{AuditEntry, Change, ChangeOutcome, ChangeRefusal, Proposal, live::Live};
+use step::{Effect, Res, Step, Stop};
+
+/// Answers that are kept to recognize repeated proposals.
+const MAX_DONE: i64 = 65_536;
+/// Lines of the audit log that are kept.
+const MAX_AUDIT: i64 = 1_000_000;
+/// How deep [`Change::All`] may nest.
+pub(crate) const MAX_NESTING: usize = 4;
+/// The database file within a snapshot folder.
+const FILE: &str = "directory.sqlite";
+
+/// What a proposal is answered with.
+pub(crate) type Answer = Result<ChangeOutcome, ChangeRefusal>;
+
+/// The state machine of the domain group.
+pub(crate) struct DirectoryMachine {
+    db: Database,
+    live: Arc<Live>,
+}
+
+impl DirectoryMachine {
+    /// Opens or creates the database in `folder` and fills the index.
+    pub(crate) fn open(folder: &Path, live: Arc<Live>) -> Result<Self, MachineError> {
+        std::fs::create_dir_all(folder)?;
+        let mut db = Database::open(&folder.join(FILE), schema::MIGRATIONS)?;
+        *live.index.write() = load::index(db.connection())?;
+        Ok(Self { db, live })
+    }
+
+    /// The database file, for readers.
+    pub(crate) fn path(&self) -> &Path {
+        self.db.path()
+    }
+}
+
+impl StateMachine for DirectoryMachine {
+    fn applied(&mut self) -> Result<Option<Applied>, MachineError> {
+        self.db.applied()
+    }
+
+    fn apply(&mut self, batch: &[Command], applied: &Applied) -> Result<Vec<Bytes>, MachineError> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut effect = Effect::default();
+        let mut transaction = self.db.connection().transaction()?;
+        for command in batch {
+            let mut savepoint = transaction.savepoint()?;
+            let mut own = Effect::default();
+            match answer(&savepoint, command, &mut own) {
+                Ok(bytes) => {
+                    savepoint.commit()?;
+                    effect.merge(own);
+                    answers.push(bytes);
+                }
+                Err(Stop::Refused(refusal)) => {
+                    savepoint.rollback()?;
+                    answers.push(encode_answer(&Err(refusal))?);
+                }
+                Err(Stop::Broken(error)) => return Err(error),
+            }
+        }
+        Database::set_applied(&transaction, applied)?;
+        transaction.commit()?;
+        load::follow(self.db.connection(), &self.live, &effect)?;
+        Ok(answers)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), MachineError> {
+        self.db.checkpoint()
+    }
+
+    fn snapshot(&mut self, into: &Path) -> Result<(), MachineError> {
+        self.db.snapshot(&into.join(FILE))
+    }
+
+    fn install(&mut self, from: &Path) -> Result<(), MachineError> {
+        self.db.install(&from.join(FILE))?;
+        *self.live.index.write() = load::index(self.db.connection())?;
+        self.live.tell(crate::Update::Configuration);
+        Ok(())
+    }
+}
+
+fn encode_answer(answer: &Answer) -> Result<Bytes, MachineError> {
+    postcard::to_allocvec(answer)
+        .map(Bytes::from)
+        .map_err(|e| MachineError::Corrupt(format!("answer cannot be written: {e}")))
+}
+
+/// Reads the answer of a proposal.
+pub(crate) fn decode_answer(bytes: &[u8]) -> Result<Answer, postcard::Error> {
+    postcard::from_bytes(bytes)
+}
+
+/// Carries out one command, or finds the answer that it had the first time. A refusal is not remembered: it changed
+/// nothing, and repeating it may find another state.
+fn answer(db: &Connection, command: &Command, effect: &mut Effect) -> Res<Bytes> {
+    let Ok(proposal) = postcard::from_bytes::<Proposal>(&command.data) else {
+        let text = "the command cannot be read; it comes from another version";
+        return Err(ChangeRefusal::Invalid(text.into()).into());
+    };
+    let id = proposal.id.to_be_bytes();
+    let sql = "select answer from done where id = ?";
+    let known: Option<Vec<u8>> =
+        db.prepare_cached(sql)?.query_row([id.as_slice()], |row| row.get(0)).optional()?;
+    if let Some(known) = known {
+        return Ok(known.into());
+    }
+    let mut step = Step { db, at: proposal.at, actor: &proposal.actor, effect };
+    step.carry_out(proposal.change)?;
+    let collisions = std::mem::take(&mut step.effect.collisions);
+    let bytes = encode_answer(&Ok(ChangeOutcome { collisions }))?;
+    let sql = "insert into done (id, answer) values (?, ?)";
+    db.prepare_cached(sql)?.execute(params![id.as_slice(), bytes.as_ref()])?;
+    db.prepare_cached("delete from done where sequence <= ?")?
+        .execute([db.last_insert_rowid() - MAX_DONE])?;
+    Ok(bytes)
+}
+
+impl Step<'_> {
+    /// One proposal from check to audit line.
+    fn carry_out(&mut self, change: Change) -> Res<()> {
+        let weighty = concerns_administrators(&change);
+        let by_source = matches!(change, Change::Sync(_));
+        let had = weighty && administrators::any(self.db)?;
+        self.change(change, 0)?;
+        if self.effect.freed {
+            // what comes of others is in the log and the list, not in this answer
+            let own = std::mem::take(&mut self.effect.collisions);
+            self.mend()?;
+            self.effect.collisions = own;
+        }
+        if had && !administrators::any(self.db)? {
+            if !by_source {
+                return Err(ChangeRefusal::LastAdministrator.into());
+            }
+            self.say("no full administrator is left who may sign on");
+        }
+        self.write_audit()
+    }
+
+    fn change(&mut self, change: Change, depth: usize) -> Res<()> {
+        match change {
+            Change::All(_) if depth >= MAX_NESTING => {
+                Err(ChangeRefusal::Invalid("changes are nested too deeply".into()).into())
+            }
+            Change::All(changes) => changes.into_iter().try_for_each(|c| self.change(c, depth + 1)),
+            Change::PutDomain(domain) => self.put_domain(domain),
+            Change::RemoveDomain(id) => self.remove_domain(id),
+            Change::PutAccount(account) => self.put_account(*account),
+            Change::RemoveAccount(id) => self.remove_account(id),
+            Change::SetPassword { account, verifier } => self.set_password(account, verifier),
+            Change::SetState { account, state } => self.set_state(account, state),
+            Change::SetRights { account, rights } => self.set_rights(account, rights),
+            Change::Set(setting) => self.set(setting),
+            Change::PutSource(source) => self.put_source(*source),
+            Change::RemoveSource(id) => self.remove_source(id),
+            Change::Sync(batch) => self.sync(*batch),
+            Change::SourceProgress { source, watermark, problem } => {
+                self.source_progress(source, watermark, problem)
+            }
+            Change::PutNode(node) => self.put_node(node),
+            Change::PutStore(store) => self.put_store(store),
+            Change::PutSecret { name, ciphertext } => self.put_secret(name, &ciphertext),
+            Change::PutEphemeral { space, key, value, expires, only_new } => {
+                self.put_ephemeral(space, key, value, expires.0, only_new)
+            }
+            Change::Audit(text) => {
+                self.say(text);
+                Ok(())
+            }
+        }
+    }
+
+    fn write_audit(&mut self) -> Res<()> {
+        for text in std::mem::take(&mut self.effect.lines) {
+            let text: String = text.chars().flat_map(escaped).take(2_000).collect();
+            tracing::info!(target: "config", actor = ?self.actor, "{text}");
+            let entry = AuditEntry { sequence: 0, at: self.at, actor: self.actor.clone(), text };
+            self.db
+                .prepare_cached("insert into audit (data) values (?)")?
+                .execute([schema::encode(&entry)?])?;
+            self.db
+                .prepare_cached("delete from audit where sequence <= ?")?
+                .execute([self.db.last_insert_rowid() - MAX_AUDIT])?;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps what came from outside from forging lines.
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let plain = (!c.is_control()).then_some(c);
+    plain.into_iter().chain(c.is_control().then(|| c.escape_default()).into_iter().flatten())
+}
+
+/// Whether a change can take the rights of the last administrator.
+fn concerns_administrators(change: &Change) -> bool {
+    match change {
+        Change::All(changes) => changes.iter().any(concerns_administrators),
+        Change::PutAccount(_)
+        | Change::RemoveAccount(_)
+        | Change::SetState { .. }
+        | Change::SetRights { .. }
+        | Change::RemoveSource(_)
+        | Change::Sync(_) => true,
+        Change::PutDomain(_)
+        | Change::RemoveDomain(_)
+        | Change::SetPassword { .. }
+        | Change::Set(_)
+        | Change::PutSource(_)
+        | Change::SourceProgress { .. }
+        | Change::PutNode(_)
+        | Change::PutStore(_)
+        | Change::PutSecret { .. }
+        | Change::PutEphemeral { .. }
+        | Change::Audit(_) => false,
+    }
+}
+
+/// Reads lines of the audit log, newest first.
+pub(crate) fn read_audit(
+    db: &Connection,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, MachineError> {
+    let before = before.and_then(|b| i64::try_from(b).ok()).unwrap_or(i64::MAX);
+    let sql = "select sequence, data from audit where sequence < ? order by sequence desc limit ?";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut found = statement.query(params![before, limit as i64])?;
+    let mut lines = Vec::new();
+    while let Some(row) = found.next()? {
+        let data = row.get_ref(1)?.as_blob().unwrap_or_default();
+        let mut entry: AuditEntry = schema::decode("audit", data)?;
+        entry.sequence = row.get::<_, i64>(0)?.unsigned_abs();
+        lines.push(entry);
+    }
+    Ok(lines)
+}
+
+/// Reads the photo of an account.
+pub(crate) fn read_photo(
+    db: &Connection,
+    account: crate::AccountId,
+) -> Result<Option<Vec<u8>>, MachineError> {
+    let sql = "select jpeg from photo where account = ?";
+    let row = db.prepare_cached(sql)?.query_row([account.0.as_bytes()], |row| row.get(0));
+    Ok(row.optional()?)
+}
