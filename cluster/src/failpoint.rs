@@ -5,6 +5,38 @@
 /// `staged:3`.
 pub const VARIABLE: &str = "POSTHOUSE_FAIL_POINT";
 
+/// Before a batch of log records is written.
+pub const LOG_BEFORE_WRITE: &str = "log-before-write";
+/// After it was written, before it is synced.
+pub const LOG_AFTER_WRITE: &str = "log-after-write";
+/// After it was synced, before anybody knows.
+pub const LOG_AFTER_SYNC: &str = "log-after-sync";
+/// Before a batch of agreed commands is applied.
+pub const BEFORE_APPLY: &str = "before-apply";
+/// After it was applied, before anybody knows.
+pub const AFTER_APPLY: &str = "after-apply";
+/// Before the answer of a command goes back to its proposer.
+pub const BEFORE_ANSWER: &str = "before-answer";
+/// Before a state machine is made durable.
+pub const CHECKPOINT_BEFORE: &str = "checkpoint-before";
+/// After that, before the log behind it is purged.
+pub const CHECKPOINT_AFTER: &str = "checkpoint-after";
+/// After a purge is on disk.
+pub const PURGE_AFTER: &str = "purge-after";
+
+/// All points of this crate. Crates above have tables of their own.
+pub const POINTS: &[&str] = &[
+    LOG_BEFORE_WRITE,
+    LOG_AFTER_WRITE,
+    LOG_AFTER_SYNC,
+    BEFORE_APPLY,
+    AFTER_APPLY,
+    BEFORE_ANSWER,
+    CHECKPOINT_BEFORE,
+    CHECKPOINT_AFTER,
+    PURGE_AFTER,
+];
+
 /// Ends the process at once, as kill -9 would, when the fail point `name` is set and due.
 #[inline]
 pub fn hit(name: &str) {

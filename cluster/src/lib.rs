@@ -8,11 +8,14 @@
 //! simulated from a seed.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 pub mod env;
 pub mod failpoint;
 mod group;
+mod log;
 mod machine;
 mod node;
+mod raft;
 pub mod sqlite;
 
 pub use env::{Environment, Timestamp};

@@ -1,0 +1,81 @@
+//! openraft behind our own types. Nothing outside this module and [`crate::Group`] names it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use crate::OpenError;
+
+pub(crate) mod codec;
+pub(crate) mod machine;
+pub(crate) mod network;
+pub(crate) mod storage;
+#[cfg(test)]
+mod suite;
+
+/// How often a leader with followers says that it lives.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+/// A follower that hears nothing for a random time in between stands for election. Not below: a
+/// virtual machine may pause for 300 ms without being dead.
+const ELECTION: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1000));
+/// A leader without a majority goes quiet and asks again in turns of this length.
+const QUORUM_PROBE: Duration = Duration::from_millis(2500);
+/// Proposals that wait for the consensus layer's loop.
+const API_QUEUE: u64 = 8192;
+
+/// A command on its way through the log.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Proposal(pub Bytes);
+
+impl fmt::Debug for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // never the bytes: they may hold secrets
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+openraft::declare_raft_types!(
+    /// What openraft is instantiated with.
+    pub(crate) Types:
+        D = Proposal,
+        R = Bytes,
+        NodeId = u64,
+        Node = openraft::impls::BasicNode,
+        AsyncRuntime = openraft::impls::TokioRuntime,
+);
+
+pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
+pub(crate) type Entry = openraft::alias::EntryOf<Types>;
+pub(crate) type Vote = openraft::alias::VoteOf<Types>;
+pub(crate) type Membership = openraft::alias::StoredMembershipOf<Types>;
+pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
+pub(crate) type Raft = openraft::Raft<Types, machine::RaftMachine>;
+
+/// openraft's settings for a group.
+pub(crate) fn config(name: &str) -> Result<Arc<openraft::Config>, OpenError> {
+    let config = openraft::Config {
+        cluster_name: name.to_owned(),
+        heartbeat_interval: HEARTBEAT.as_millis() as u64,
+        heartbeat_min_interval: Some(HEARTBEAT.as_millis() as u64 / 2),
+        election_timeout_min: ELECTION.0.as_millis() as u64,
+        election_timeout_max: ELECTION.1.as_millis() as u64,
+        quorum_loss_probe_interval: Some(QUORUM_PROBE.as_millis() as u64),
+        enable_pre_vote: Some(true),
+        // the state machine is not synced in `apply`: a restarted leader must be elected again
+        enable_leader_restore: Some(false),
+        // our own policy decides (crate::checkpoint)
+        snapshot_policy: openraft::SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 0,
+        purge_batch_size: 1,
+        api_channel_size: Some(API_QUEUE),
+        install_snapshot_timeout: 60_000,
+        ..Default::default()
+    };
+    config.validate().map(Arc::new).map_err(|error| OpenError::Group(error.to_string()))
+}
