@@ -1,0 +1,242 @@
+//! Taking responsibility for a message: one request to the store for all recipients.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use posthouse_directory::{AccountId, Target};
+use posthouse_store::{
+    Call, Envelope, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Request, RequestId,
+    Response, StoreError,
+};
+
+use super::{
+    Context,
+    connection::Peer,
+    recipient::{create_mailboxes, parse_remote, unavailable},
+};
+use crate::{
+    codec::{BodyType, Reply},
+    message::{Trace, complete, with_trace},
+    session::{Transaction, User},
+};
+
+/// NOTIFY bit of RFC 3461 §4.1.
+const SUCCESS: u8 = 1;
+/// Most mailboxes and outside addresses of one message after groups and aliases are resolved.
+const MAX_TARGETS: usize = 20_000;
+/// Rounds of making mailboxes and moving full ones aside before the client is told to try again.
+const MAX_ROUNDS: usize = 4;
+/// Pauses before an unanswered request is repeated, with the same id so that it takes effect once.
+const REPEATS: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+];
+
+/// Where a message goes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) local: BTreeMap<MailboxId, String>,
+    pub(crate) relay: Vec<RelayRecipient>,
+}
+
+impl Plan {
+    fn relay(&mut self, recipient: RelayRecipient) {
+        if !self.relay.iter().any(|known| known.address == recipient.address) {
+            self.relay.push(recipient);
+        }
+    }
+
+    fn of(transaction: &Transaction) -> Self {
+        let mut plan = Self::default();
+        for recipient in &transaction.recipients {
+            let relay = |address: String| RelayRecipient {
+                original: recipient.original.clone().or_else(|| {
+                    let given = recipient.address.to_string();
+                    (given != address && given.is_ascii()).then(|| format!("rfc822;{given}"))
+                }),
+                address,
+                notify: recipient.notify,
+            };
+            let alone = recipient.targets.len() == 1;
+            for target in &recipient.targets {
+                match target {
+                    // a report of success is owed: the spool delivers and reports in one step
+                    Target::Mailbox(_) if alone && recipient.notify & SUCCESS != 0 => {
+                        plan.relay(relay(recipient.address.to_string()));
+                    }
+                    Target::Mailbox(account) => {
+                        let address = recipient.address.to_string();
+                        plan.local.entry(MailboxId(account.0)).or_insert(address);
+                    }
+                    Target::Remote(address) => plan.relay(relay(address.clone())),
+                }
+            }
+        }
+        plan
+    }
+
+    fn len(&self) -> usize {
+        self.local.len() + self.relay.len()
+    }
+}
+
+impl Context {
+    /// Accepts the message, or says why not. [`Reply::Accepted`] only after a majority has it on disk.
+    pub(super) async fn accept(
+        &self,
+        peer: &Peer,
+        user: Option<&User>,
+        transaction: Transaction,
+    ) -> Reply {
+        let id = format!("{:016x}", self.env.random.u64());
+        let size = transaction.message.len();
+        let reply = match self.prepare(peer, user, &id, &transaction) {
+            Ok(message) => self.deliver(&transaction, message).await,
+            Err(reply) => reply,
+        };
+        let sender = transaction.sender().map(ToString::to_string).unwrap_or_default();
+        let recipients: Vec<_> =
+            transaction.recipients.iter().take(10).map(|r| r.address.to_string()).collect();
+        let count = transaction.recipients.len();
+        let name = user.map(|user| &user.name);
+        tracing::info!(target: "mail", id, ?sender, ?recipients, count, size, from = %peer.address, user = ?name,
+            helo = ?peer.helo, code = reply.code(), "message {}", if reply.is_error() { "refused" } else { "accepted" });
+        let outcome = if reply.is_error() { "refused" } else { "accepted" };
+        metrics::counter!("posthouse_smtp_messages_total", "outcome" => outcome).increment(1);
+        reply
+    }
+
+    /// The message as it is stored.
+    fn prepare(
+        &self,
+        peer: &Peer,
+        user: Option<&User>,
+        id: &str,
+        transaction: &Transaction,
+    ) -> Result<Vec<u8>, Reply> {
+        let at = self.env.clock.now();
+        let sender = transaction.sender().map(ToString::to_string);
+        let recipient = match transaction.recipients.as_slice() {
+            [only] => Some(only.address.to_string()),
+            _ => None,
+        };
+        let trace = Trace {
+            helo: peer.helo.clone(),
+            address: user.is_none().then_some(peer.address),
+            host: self.host.clone(),
+            with: with(transaction.mail.parameters.utf8, peer, user.is_some()),
+            tls: peer.tls.clone(),
+            id: id.to_owned(),
+            recipient,
+            at,
+        };
+        let envelope_sender = sender.clone().unwrap_or_default();
+        let Some(user) = user else {
+            return Ok(with_trace(&envelope_sender, &trace, &transaction.message));
+        };
+        let done = complete(&transaction.message, sender.as_deref(), &self.host, id, at)?;
+        let foreign = done.claimed.iter().find(|a| !self.directory.may_send_as(user.account, a));
+        if let Some(foreign) = foreign {
+            tracing::info!(target: "security", user = ?user.name, claimed = ?foreign, "From or Sender of somebody else");
+            return Err(Reply::FromNotYours);
+        }
+        Ok(with_trace(&envelope_sender, &trace, &done.message))
+    }
+
+    async fn deliver(&self, transaction: &Transaction, message: Vec<u8>) -> Reply {
+        let mut plan = Plan::of(transaction);
+        if plan.len() > MAX_TARGETS {
+            return Reply::TooManyRecipients;
+        }
+        let parameters = &transaction.mail.parameters;
+        let envelope = Envelope {
+            sender: transaction.sender().map(ToString::to_string).unwrap_or_default(),
+            envelope_id: parameters.envelope_id.clone(),
+            return_full: parameters.return_full,
+            eight_bit: parameters.body == BodyType::EightBitMime || !message.is_ascii(),
+            utf8: parameters.utf8,
+        };
+        let message = Message(Bytes::from(message));
+        for _ in 0..MAX_ROUNDS {
+            let local = plan
+                .local
+                .iter()
+                .map(|(mailbox, address)| LocalRecipient { mailbox: *mailbox, address: address.clone() })
+                .collect();
+            let (relay, message) = (plan.relay.clone(), message.clone());
+            let request = Request::Deliver { envelope: envelope.clone(), local, relay, message };
+            match self.call(request).await {
+                Ok(Response::Accepted { .. }) => return Reply::Accepted,
+                Ok(Response::Refused(Refusal::NoSuchMailbox(_))) => {
+                    let mailboxes = plan.local.keys().copied();
+                    if let Err(error) = create_mailboxes(&self.store, &self.directory, mailboxes).await {
+                        return unavailable(&error);
+                    }
+                }
+                Ok(Response::Refused(Refusal::OverQuota(full))) => {
+                    if !self.set_aside(&mut plan, &full, transaction) {
+                        return Reply::MailboxFull;
+                    }
+                }
+                Ok(other) => {
+                    tracing::error!(target: "error", ?other, "the store refused a message");
+                    return Reply::StoreUnavailable;
+                }
+                Err(error) => return unavailable(&error),
+            }
+        }
+        Reply::StoreUnavailable
+    }
+
+    /// Moves full mailboxes to the spool, so that one full member does not keep a message from a group: it is tried again
+    /// until there is room or it is given up with a report. False when nobody else is left.
+    fn set_aside(&self, plan: &mut Plan, full: &[MailboxId], transaction: &Transaction) -> bool {
+        if plan.relay.is_empty() && plan.local.keys().all(|mailbox| full.contains(mailbox)) {
+            return false;
+        }
+        for mailbox in full {
+            plan.local.remove(mailbox);
+            let account = AccountId(mailbox.0);
+            let notify = transaction
+                .recipients
+                .iter()
+                .find(|r| r.targets.contains(&Target::Mailbox(account)))
+                .map_or(0, |recipient| recipient.notify & !SUCCESS);
+            let address = self.directory.account(account).and_then(|a| self.directory.address_of(&a));
+            if let Some(address) = address.filter(|address| parse_remote(address).is_some()) {
+                plan.relay(RelayRecipient { address, original: None, notify });
+            }
+        }
+        true
+    }
+
+    /// Asks the store; repeats with the same id while it cannot answer.
+    async fn call(&self, request: Request) -> Result<Response, StoreError> {
+        let id = RequestId(self.env.random.u128());
+        let call = Call { id, at: self.env.clock.now(), request };
+        for pause in REPEATS {
+            match self.store.call(call.clone()).await {
+                Err(StoreError::Unavailable(_)) => self.env.clock.sleep(pause).await,
+                answer => return answer,
+            }
+        }
+        self.store.call(call).await
+    }
+}
+
+/// Protocol name of the Received field (RFC 3848, RFC 6531 §4.3).
+fn with(utf8: bool, peer: &Peer, signed_on: bool) -> &'static str {
+    match (utf8, peer.extended, peer.tls.is_some(), signed_on) {
+        (false, false, ..) => "SMTP",
+        (false, true, false, false) => "ESMTP",
+        (false, true, true, false) => "ESMTPS",
+        (false, true, false, true) => "ESMTPA",
+        (false, true, true, true) => "ESMTPSA",
+        (true, _, false, false) => "UTF8SMTP",
+        (true, _, true, false) => "UTF8SMTPS",
+        (true, _, false, true) => "UTF8SMTPA",
+        (true, _, true, true) => "UTF8SMTPSA",
+    }
+}
