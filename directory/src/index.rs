@@ -4,6 +4,8 @@ mod addresses;
 mod arena;
 mod pattern;
 mod resolver;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,6 +36,9 @@ pub(crate) struct Configuration {
     pub(crate) collisions: Vec<Collision>,
 }
 
+/// A value and when it may be forgotten.
+type Ephemeral = (Arc<Vec<u8>>, Timestamp);
+
 /// Who has one local part of a domain.
 #[derive(Default)]
 struct Holders {
@@ -60,7 +65,7 @@ pub(crate) struct Index {
     by_name: BTreeSet<(String, AccountId)>,
     arena: Arena,
     pub(crate) configuration: Configuration,
-    ephemerals: HashMap<String, HashMap<Vec<u8>, (Arc<Vec<u8>>, Timestamp)>>,
+    ephemerals: HashMap<String, HashMap<Vec<u8>, Ephemeral>>,
 }
 
 impl DomainNames for Index {

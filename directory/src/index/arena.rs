@@ -115,12 +115,7 @@ impl Arena {
         for text in any {
             let needle = normal(text);
             if needle.is_empty() {
-                return self
-                    .entries
-                    .iter()
-                    .map(|e| e.account)
-                    .filter(|a| self.places.contains_key(a))
-                    .collect();
+                return self.places.keys().copied().collect();
             }
             self.scan(&needle, &mut found);
         }
