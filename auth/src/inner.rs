@@ -19,6 +19,7 @@ use crate::{
     lockout::{Lockout, Subject},
     password::{Cost, Local},
     people::People,
+    pool::Pool,
     sessions::Sessions,
     vault::Vault,
 };
@@ -28,6 +29,8 @@ use crate::{
 const FAILURE_FLOOR: Duration = Duration::from_millis(300);
 /// Passwords of one account that are checked at the same time; otherwise many guesses at once would outrun the lock-out.
 const CONCURRENT_GUESSES: usize = 3;
+/// Most Kerberos sign-ons that wait for a thread; one takes less than a millisecond.
+const MAX_WAITING: usize = 1_024;
 /// Accounts are spread over so many queues.
 const QUEUES: usize = 1_024;
 
@@ -74,6 +77,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) failures: Failures,
     pub(crate) keytabs: Keytabs,
+    /// For calls of the Kerberos library.
+    pub(crate) kerberos: Pool,
     queues: Vec<Semaphore>,
     random: RandomState,
 }
@@ -92,6 +97,7 @@ impl Inner {
             sessions: Sessions::new(people.clone()),
             failures: Failures::default(),
             keytabs: Keytabs::new(people.clone(), options.folder.clone()),
+            kerberos: Pool::per_core(MAX_WAITING),
             queues: (0..QUEUES).map(|_| Semaphore::new(CONCURRENT_GUESSES)).collect(),
             random: RandomState::new(),
             people,

@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod error;
+pub(crate) mod principal;
 mod sys;
 pub(crate) mod token;
 

@@ -106,7 +106,8 @@ pub(crate) struct TicketHead {
     /// Components of the service's name.
     pub(crate) service: Vec<String>,
     pub(crate) etype: i64,
-    pub(crate) kvno: Option<i64>,
+    /// Read-only controllers set the highest bit, and some send that as a negative number.
+    pub(crate) kvno: Option<u32>,
     /// The ticket is encrypted with a session key: user-to-user (§3.7).
     pub(crate) user_to_user: bool,
 }
@@ -134,7 +135,7 @@ impl TicketHead {
         }
         let mut encrypted = ticket.field(3)?.expect(SEQUENCE)?;
         let etype = encrypted.field(0)?.integer()?;
-        let kvno = encrypted.field(1).and_then(Reader::integer);
+        let kvno = encrypted.field(1).and_then(Reader::integer).map(|kvno| kvno as u32);
         Some(Self { realm, service, etype, kvno, user_to_user })
     }
 

@@ -7,7 +7,7 @@ use posthouse_directory::{Account, Kind, State, key};
 
 use crate::{
     Authenticator, Identity, Reason, Service, Step,
-    fake::{Fake, authenticator, origin, user},
+    fake::{Fake, authenticator, origin, user, with_floor},
 };
 
 async fn with_ada() -> (std::sync::Arc<Fake>, Authenticator, tempfile::TempDir) {
@@ -213,10 +213,7 @@ async fn unknown_user_and_wrong_password_take_the_same_time() {
 
 #[tokio::test]
 async fn a_refusal_never_comes_before_the_floor() {
-    let fake = Fake::new();
-    let (mut auth, _folder) = authenticator(fake.clone()).await;
-    let inner = std::sync::Arc::get_mut(&mut auth.inner).unwrap();
-    inner.tuning.floor = Duration::from_millis(60);
+    let (auth, _folder) = with_floor(Fake::new(), Duration::from_millis(60)).await;
     for (name, password) in [("nobody", "x"), ("nobody", ""), ("", "x")] {
         let started = Instant::now();
         assert!(sign_on(&auth, name, password).await.is_err());

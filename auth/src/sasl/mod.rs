@@ -1,8 +1,12 @@
 //! SASL exchanges: one state machine for each mechanism, driven by [`Exchange`].
 
+mod kerberos;
+mod layer;
 mod plain;
 
 use std::sync::Arc;
+
+use kerberos::Kerberos;
 
 use crate::{
     Identity, Mechanism, Origin, Reason,
@@ -34,6 +38,7 @@ enum State {
     Plain,
     LoginName,
     LoginPassword(String),
+    Kerberos(Box<Kerberos>),
     Over,
 }
 
@@ -47,10 +52,14 @@ pub struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(inner: Arc<Inner>, mechanism: Mechanism, origin: Origin) -> Self {
-        let state = match mechanism {
-            Mechanism::Plain => State::Plain,
-            Mechanism::Login => State::LoginName,
-            _ => State::Over,
+        let state = match (mechanism, inner.keytabs.acceptor()) {
+            (Mechanism::Plain, _) => State::Plain,
+            (Mechanism::Login, _) => State::LoginName,
+            (Mechanism::Password, _) | (_, None) => State::Over,
+            (Mechanism::Gssapi | Mechanism::GssSpnego | Mechanism::Negotiate, Some(acceptor)) => {
+                let kerberos = Kerberos::new(inner.clone(), acceptor, mechanism, origin.clone());
+                State::Kerberos(Box::new(kerberos))
+            }
         };
         Self { inner, mechanism, origin, state }
     }
@@ -86,6 +95,13 @@ impl Exchange {
                 Ok(password) => self.password("", &name, password).await,
                 Err(_) => self.refuse(Reason::Malformed("the password is not UTF-8".to_owned())),
             },
+            State::Kerberos(mut kerberos) => {
+                let step = kerberos.step(input).await;
+                if matches!(step, Step::Challenge(_)) {
+                    self.state = State::Kerberos(kerberos);
+                }
+                step
+            }
             State::Over => self.refuse(Reason::Malformed("the exchange is over".to_owned())),
         }
     }
