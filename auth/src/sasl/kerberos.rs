@@ -198,7 +198,7 @@ impl Kerberos {
     }
 
     async fn blocking<T: Send + 'static>(
-        &self,
+        &mut self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Reason> {
         self.inner.kerberos.run(work).await.map_err(|_| Reason::Busy)

@@ -106,7 +106,7 @@ impl Exchange {
         }
     }
 
-    async fn password(&self, authzid: &str, name: &str, password: &str) -> Step {
+    async fn password(&mut self, authzid: &str, name: &str, password: &str) -> Step {
         let claim = Claim {
             mechanism: self.mechanism,
             origin: self.origin.clone(),
