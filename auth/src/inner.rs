@@ -17,7 +17,7 @@ use crate::{
     identity::usable,
     keytab::Keytabs,
     lockout::{Lockout, Subject},
-    password::{Cost, Local},
+    password::{Cost, Local, ldap::Binder},
     people::People,
     pool::Pool,
     sessions::Sessions,
@@ -31,6 +31,9 @@ const FAILURE_FLOOR: Duration = Duration::from_millis(300);
 const CONCURRENT_GUESSES: usize = 3;
 /// Most Kerberos sign-ons that wait for a thread; one takes less than a millisecond.
 const MAX_WAITING: usize = 1_024;
+/// Passwords that are proven by a KDC at the same time, and that wait.
+const KDC_CALLS: usize = 8;
+const MAX_KDC_WAITING: usize = 64;
 /// Accounts are spread over so many queues.
 const QUEUES: usize = 1_024;
 
@@ -77,8 +80,11 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) failures: Failures,
     pub(crate) keytabs: Keytabs,
-    /// For calls of the Kerberos library.
+    /// For calls of the Kerberos library that only compute.
     pub(crate) kerberos: Pool,
+    /// For those that wait for a KDC, so that a silent one keeps nobody else waiting.
+    pub(crate) kdc: Pool,
+    pub(crate) binder: Binder,
     queues: Vec<Semaphore>,
     random: RandomState,
 }
@@ -98,6 +104,8 @@ impl Inner {
             failures: Failures::default(),
             keytabs: Keytabs::new(people.clone(), options.folder.clone()),
             kerberos: Pool::per_core(MAX_WAITING),
+            kdc: Pool::new(KDC_CALLS, MAX_KDC_WAITING),
+            binder: Binder::default(),
             queues: (0..QUEUES).map(|_| Semaphore::new(CONCURRENT_GUESSES)).collect(),
             random: RandomState::new(),
             people,

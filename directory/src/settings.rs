@@ -190,6 +190,8 @@ settings! {
     LOCKOUT_ADDRESS = "auth.lockout.address_failures", integer(3, 100_000), "50";
     /// Length of the lock-out and of the window, in seconds.
     LOCKOUT_SECONDS = "auth.lockout.seconds", integer(10, 86_400), "300";
+    /// Verify passwords of mapped users by Kerberos, proven against the keytab, instead of an LDAP bind.
+    PASSWORD_BY_KERBEROS = "auth.password_by_kerberos", SettingType::Bool, "false";
     /// Seconds after which a web sign-on ends.
     WEB_SESSION = "http.session_seconds", integer(300, 2_592_000), "43200";
     /// Most entries that one address book search returns.

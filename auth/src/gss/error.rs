@@ -47,7 +47,29 @@ const TEXTS: &[(&str, fn(String) -> Reason)] = &[
     ("unable to reach any KDC", Reason::DirectoryDown),
 ];
 
+/// The same for a KDC's answer to a password. A KDC says no more than "revoked" for disabled, expired and locked accounts.
+const PASSWORD_TEXTS: &[(&str, fn(String) -> Reason)] = &[
+    ("Preauthentication failed", |_| Reason::WrongPassword),
+    ("Password incorrect", |_| Reason::WrongPassword),
+    ("Decrypt integrity check failed", |_| Reason::WrongPassword),
+    ("not found in Kerberos database", |_| Reason::WrongPassword),
+    ("Password has expired", |_| Reason::PasswordExpired),
+    ("revoked", |_| Reason::Disabled("disabled, expired or locked in the directory".to_owned())),
+    ("Clock skew too great", |_| {
+        Reason::DirectoryDown("the clocks of the KDC and of this node differ too much".to_owned())
+    }),
+];
+
 impl GssError {
+    /// The reason for a password that a KDC did not take.
+    pub(crate) fn password_reason(&self) -> Reason {
+        let known = PASSWORD_TEXTS.iter().find(|(fragment, _)| self.text.contains(fragment));
+        known.map_or_else(
+            || Reason::DirectoryDown(self.text.clone()),
+            |(_, reason)| reason(self.text.clone()),
+        )
+    }
+
     /// The reason for a failed sign-on.
     pub(crate) fn reason(&self) -> Reason {
         match self.major & ROUTINE_ERROR {

@@ -1,6 +1,7 @@
 //! Passwords: whose it is decides how it is verified.
 
 mod check;
+pub(crate) mod ldap;
 mod local;
 mod mapped;
 #[cfg(test)]
