@@ -77,6 +77,7 @@ pub trait Random: Send + Sync + 'static {
 }
 
 /// A file of a [`Disk`].
+#[expect(clippy::len_without_is_empty, reason = "a length in bytes that takes a system call")]
 pub trait File: Send + Sync {
     /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;

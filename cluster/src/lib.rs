@@ -8,6 +8,13 @@
 //! simulated from a seed.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as posthouse_cluster;
+
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 mod checkpoint;
 pub mod env;
 pub mod failpoint;
@@ -16,6 +23,7 @@ mod log;
 mod machine;
 mod node;
 mod raft;
+pub mod sim;
 pub mod sqlite;
 
 pub use env::{Environment, Timestamp};

@@ -72,6 +72,11 @@ impl GroupLog {
     }
 
     pub(super) fn append(&mut self, index: u64, data: Bytes, stamp: u64) -> Result<(), LogError> {
+        if self.slots.is_empty() && self.purged.is_none() && index > self.first {
+            // a log that begins later, as after the installation of a snapshot
+            self.first = index;
+            self.cached_from = index;
+        }
         if index < self.first || index > self.next() {
             return Err(LogError::Gap { got: index, next: self.next() });
         }

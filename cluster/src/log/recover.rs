@@ -35,8 +35,17 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// A log may begin at any index, as after the installation of a snapshot.
+    fn begin_at(&mut self, index: u64) {
+        let state = &mut self.state;
+        if state.next == state.first && state.purged.is_none() && index > state.first {
+            (state.first, state.next) = (index, index);
+        }
+    }
+
     /// Notes that entry `index` stands in `segment`.
     pub(super) fn entry(&mut self, index: u64, segment: u64) {
+        self.begin_at(index);
         self.truncate(index);
         self.state.next = index + 1;
         match self.runs.last_mut() {
@@ -172,6 +181,7 @@ impl Replay {
         let entries = self.entries.entry(group).or_default();
         match kind {
             Kind::Entry => {
+                written.begin_at(index);
                 if index > written.state.next || index < written.state.first {
                     return Err(damaged(segment, offset, "entry does not follow the one before"));
                 }

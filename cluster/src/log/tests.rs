@@ -1,1 +1,1 @@
-use super::*;
+//! The log on a simulated disk.

@@ -136,6 +136,12 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
+    /// Takes over a folder that holds a complete copy.
+    #[cfg(test)]
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
