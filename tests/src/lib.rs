@@ -1,1 +1,5 @@
-//! Skeleton.
+//! What the tests of the whole system share.
+#![allow(clippy::unwrap_used)]
+
+pub mod lab;
+pub mod node;
