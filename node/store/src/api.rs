@@ -545,6 +545,13 @@ pub enum Request {
 impl Request {
     /// Most items in one [`Response::Items`].
     pub const MAX_ITEMS: usize = 1000;
+    /// Most items that one request may flag, copy, move or expunge; more are refused with
+    /// [`Refusal::Limit`], and whoever asks does it in portions.
+    pub const MAX_CHANGED: usize = 20_000;
+    /// Most messages in one [`Request::Append`].
+    pub const MAX_MESSAGES: usize = 1000;
+    /// After so many changed items [`Response::Changes`] stops at a modseq and is repeated from there.
+    pub const MAX_CHANGES: usize = 20_000;
 }
 
 /// A message to append.
@@ -592,7 +599,8 @@ pub enum Response {
         /// There are more.
         more: bool,
     },
-    /// Changes since a modseq.
+    /// Changes since a modseq. After many ([`Request::MAX_CHANGES`]) `modseq` is below the folder's
+    /// highest: the rest is asked for from there.
     Changes {
         /// Items added or changed, ascending by uid, without structure.
         changed: Vec<Item>,

@@ -5,9 +5,22 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod bodylog;
+mod command;
+mod flags;
+mod machine;
+mod outcome;
+mod prepare;
+mod read;
+mod rows;
+mod schema;
 mod store;
 mod structure;
+mod uids;
+
+#[cfg(test)]
+mod tests;
 
 pub use api::*;
-pub use store::{Store, StoreOptions};
+pub use store::{Collection, FAIL_POINTS, Scrub, Store, StoreOptions};
 pub use structure::{MailAddress, MailEnvelope, Part, Structure};

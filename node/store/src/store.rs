@@ -1,11 +1,44 @@
 //! The handle that protocols use.
 
-use std::path::PathBuf;
+mod maintain;
+pub(crate) mod query;
 
-use posthouse_cluster::{GroupId, Node};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use posthouse_cluster::{
+    Environment, Group, GroupId, GroupSpec, MachineError, Node, OpenError, ProposeError, failpoint,
+    sqlite::Readers,
+};
 use tokio::sync::broadcast;
 
-use crate::{Call, Event, Request, Response, StoreError};
+use crate::{
+    Call, Event, Refusal, Request, RequestId, Response, StoreError,
+    bodylog::{BodyLog, BodyLogError},
+    command::decode_answer,
+    machine::StoreMachine,
+    prepare::{PrepareError, Prepared, prepare},
+    read::UidCache,
+};
+pub use maintain::{Collection, Scrub};
+
+/// Change events that a receiver may lag behind.
+const EVENTS: usize = 4096;
+
+/// Named points at which tests end the process; in the order in which a delivery passes them.
+pub const FAIL_POINTS: &[&str] = &[
+    "store-body-written",
+    "store-body-synced",
+    "store-body-staged",
+    "store-applying",
+    "store-applied",
+    "store-answered",
+];
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -22,38 +55,202 @@ pub struct StoreOptions {
 
 /// A store on this node. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    group: Group,
+    readers: Readers,
+    bodies: BodyLog,
+    cache: UidCache,
+    env: Environment,
+    events: broadcast::Sender<Event>,
+    folder: PathBuf,
+    /// Free bytes on the disk when last looked at.
+    free: AtomicU64,
+}
 
 impl Store {
     /// Bodies up to this size in bytes travel inside the command.
     pub const INLINE_BODY: usize = 16 * 1024;
     /// Largest message in bytes that a store takes; settings may lower it per protocol.
     pub const MAX_MESSAGE: usize = 256 << 20;
+    /// With less than this many bytes free on the disk nothing is changed any more
+    /// ([`StoreError::Storage`]), so that what was accepted can still be kept in order.
+    pub const RESERVE: u64 = 16 << 20;
 
     /// Opens the store and starts its group.
-    pub async fn open(
-        node: &Node,
-        options: StoreOptions,
-    ) -> Result<Self, posthouse_cluster::OpenError> {
-        let _ = (node, options);
-        unimplemented!()
+    pub async fn open(node: &Node, options: StoreOptions) -> Result<Self, OpenError> {
+        let env = node.environment().clone();
+        let (events, _) = broadcast::channel(EVENTS);
+        let opening = (env.clone(), options.folder.clone(), events.clone());
+        let (machine, bodies) = blocking(move || {
+            let (env, folder, events) = opening;
+            env.disk.create_dir_all(&folder)?;
+            let bodies = BodyLog::open(env, &folder)?;
+            let machine = StoreMachine::open(&folder, bodies.clone(), events)?;
+            Ok::<_, MachineError>((machine, bodies))
+        })
+        .await
+        .map_err(OpenError::Storage)??;
+        let database = machine.path();
+        let spec = GroupSpec {
+            id: options.group,
+            name: format!("store-{}", options.group.0),
+            bootstrap: options.bootstrap,
+        };
+        let group = node.start_group(spec, Box::new(machine)).await?;
+        let readers = Readers::open(&database, options.readers)?;
+        let cache = UidCache::default();
+        let free = AtomicU64::new(u64::MAX);
+        let folder = options.folder;
+        let inner = Inner { group, readers, bodies, cache, env, events, folder, free };
+        let store = Self { inner: Arc::new(inner) };
+        maintain::start(&store);
+        Ok(store)
     }
 
     /// Does what is asked. A changing request is answered after a majority has it on disk.
     pub async fn call(&self, call: Call) -> Result<Response, StoreError> {
-        let _ = call;
-        unimplemented!()
+        if call.request.is_change() {
+            self.change(call).await
+        } else {
+            self.read(call.request).await
+        }
     }
 
     /// [`Store::call`] with a fresh request id and the present time.
     pub async fn request(&self, request: Request) -> Result<Response, StoreError> {
-        let _ = request;
-        unimplemented!()
+        let id = RequestId(self.inner.env.random.u128());
+        let at = self.inner.env.clock.now();
+        self.call(Call { id, at, request }).await
     }
 
     /// Change events of all mailboxes of this store, from now on. A receiver that lags sees
     /// `RecvError::Lagged` and must ask for changes of everything it watches.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        unimplemented!()
+        self.inner.events.subscribe()
     }
+
+    /// The group that replicates this store.
+    pub fn group(&self) -> &Group {
+        &self.inner.group
+    }
+
+    async fn change(&self, call: Call) -> Result<Response, StoreError> {
+        let at = call.at;
+        let prepared = match self.prepare(call).await? {
+            Ok(prepared) => prepared,
+            Err(refusal) => return Ok(Response::Refused(refusal)),
+        };
+        let staging = prepared.staged.into_iter().map(|(hash, body)| {
+            let bodies = &self.inner.bodies;
+            bodies.put(hash, body, at)
+        });
+        futures_util::future::try_join_all(staging).await?;
+        failpoint::hit(FAIL_POINTS[2]);
+        let answer = match self.inner.group.propose(prepared.command).await {
+            Ok(answer) => answer,
+            Err(ProposeError::TooLarge(size)) => {
+                return Ok(Response::Refused(Refusal::Limit(format!("request of {size} bytes"))));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        failpoint::hit(FAIL_POINTS[5]);
+        decode_answer(&answer).map_err(|error| StoreError::Damaged(format!("answer: {error}")))
+    }
+
+    async fn prepare(&self, call: Call) -> Result<Result<Prepared, Refusal>, StoreError> {
+        let with_messages = matches!(
+            call.request,
+            Request::Append { .. } | Request::Deliver { .. } | Request::SpoolUpdate { .. }
+        );
+        let prepared = if with_messages {
+            let inner = self.inner.clone();
+            let work = move || {
+                inner.look_at_disk();
+                prepare(call)
+            };
+            blocking(work).await.map_err(StoreError::Unavailable)?
+        } else {
+            prepare(call)
+        };
+        self.check_room()?;
+        match prepared {
+            Ok(prepared) => Ok(Ok(prepared)),
+            Err(PrepareError::Refused(refusal)) => Ok(Err(refusal)),
+            Err(PrepareError::Encoding(text)) => Err(StoreError::Storage(text)),
+        }
+    }
+
+    fn check_room(&self) -> Result<(), StoreError> {
+        let free = self.inner.free.load(Ordering::Relaxed);
+        if free < Self::RESERVE {
+            return Err(StoreError::Storage(format!("the disk is full: {free} bytes left")));
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn look_at_disk(&self) {
+        // not knowing is no reason to refuse
+        let free = self.env.disk.free_space(&self.folder).unwrap_or(u64::MAX);
+        self.free.store(free, Ordering::Relaxed);
+        metrics::gauge!("posthouse_store_disk_free_bytes").set(free as f64);
+    }
+}
+
+impl Request {
+    /// Whether it changes something and so goes through the log.
+    pub fn is_change(&self) -> bool {
+        !matches!(
+            self,
+            Self::Folders { .. }
+                | Self::Folder { .. }
+                | Self::Uids { .. }
+                | Self::Items { .. }
+                | Self::Changes { .. }
+                | Self::Body { .. }
+                | Self::Search { .. }
+                | Self::Quota { .. }
+                | Self::Spool { .. }
+                | Self::SpoolBody { .. }
+        )
+    }
+}
+
+impl From<ProposeError> for StoreError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Storage(text) => Self::Storage(text),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<MachineError> for StoreError {
+    fn from(error: MachineError) -> Self {
+        match error {
+            MachineError::Storage(text) => Self::Storage(text),
+            MachineError::Corrupt(text) => Self::Damaged(text),
+        }
+    }
+}
+
+impl From<BodyLogError> for StoreError {
+    fn from(error: BodyLogError) -> Self {
+        match error {
+            BodyLogError::Storage(text) => Self::Storage(text),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// Runs what may take long on a thread for that; the error says that it did not come to its end.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
 }

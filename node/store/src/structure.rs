@@ -1,5 +1,10 @@
 //! Envelope and body structure of a message (RFC 9051 §7.5.2), parsed once at append and cached.
 
+mod address;
+pub(crate) mod fields;
+mod params;
+mod walk;
+
 use serde::{Deserialize, Serialize};
 
 /// What IMAP's ENVELOPE and BODYSTRUCTURE need, and where each part lies in the message.
@@ -93,4 +98,14 @@ impl Structure {
     pub const MAX_PARTS: usize = 2_000;
     /// Most addresses in one header field.
     pub const MAX_ADDRESSES: usize = 5_000;
+
+    /// Parses a message. Never fails, whatever the bytes are: mail without any structure is one text
+    /// part. Takes time in proportion to the length; up to a second for the largest, so not for the
+    /// async runtime.
+    pub fn parse(message: &[u8]) -> Self {
+        walk::structure(message)
+    }
 }
+
+#[cfg(test)]
+mod tests;
