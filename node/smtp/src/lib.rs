@@ -6,7 +6,11 @@
 
 pub mod codec;
 pub mod message;
+mod sender;
 mod serve;
 pub mod session;
 
+pub use sender::{
+    RecipientDescription, Resolver, SenderContext, SpoolDescription, describe, run_sender,
+};
 pub use serve::{Context, Timeouts, serve};

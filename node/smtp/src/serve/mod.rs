@@ -6,7 +6,7 @@ mod connection;
 mod harvest;
 mod recipient;
 mod sign_on;
-mod stream;
+pub(crate) mod stream;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use recipient::{mailbox_quota, parse_remote};
+pub(crate) use recipient::{create_mailboxes, is_local, parse_remote};
 
 use crate::{codec::Reply, session::Mode};
 use budget::Budget;
