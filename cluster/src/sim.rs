@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     sync::Arc,
     task::{Poll, Waker},
     time::Duration,
@@ -22,11 +23,27 @@ use crate::{
 };
 
 mod disk;
+#[cfg(test)]
+mod tests;
 
-pub use disk::{Crash, SimDisk};
+pub use disk::{Crash, Lie, SimDisk};
 
 /// When simulated time begins: 2026-01-01, UTC.
 const START: u64 = 1_767_225_600_000;
+
+/// Environment variable that names the one seed to run, to see a failure again.
+pub const SEED: &str = "POSTHOUSE_SIM_SEED";
+/// Environment variable that says how many seeds to run instead of the usual number.
+pub const ROUNDS: &str = "POSTHOUSE_SIM_ROUNDS";
+
+/// The seeds that a test runs: `usual` many, or what [`SEED`] or [`ROUNDS`] says.
+pub fn seeds(usual: u64) -> Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    match number(SEED) {
+        Some(seed) => seed..seed + 1,
+        None => 0..number(ROUNDS).unwrap_or(usual),
+    }
+}
 
 /// An environment with this disk and clock, and randomness from `seed`.
 pub fn environment(seed: u64, disk: &SimDisk, clock: &SimClock) -> Environment {

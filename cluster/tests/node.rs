@@ -1,5 +1,5 @@
 //! One node with real files.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -25,6 +25,15 @@ pub enum Crash {
     Power,
 }
 
+/// What a disk claims and does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// `sync_data` reports success and does nothing.
+    Data,
+    /// `sync_dir` reports success and does nothing.
+    Folders,
+}
+
 /// Something that was done and is not synced.
 #[derive(Clone)]
 enum Change {
@@ -60,7 +69,7 @@ struct State {
     crash_at: Option<u64>,
     faults: BTreeMap<u64, ErrorKind>,
     off: bool,
-    lying: bool,
+    lie: Option<Lie>,
     capacity: u64,
 }
 
@@ -93,7 +102,7 @@ impl SimDisk {
             crash_at: None,
             faults: BTreeMap::new(),
             off: false,
-            lying: false,
+            lie: None,
             capacity: u64::MAX,
         })))
     }
@@ -123,9 +132,9 @@ impl SimDisk {
         self.0.lock().off
     }
 
-    /// From now on syncs report success and do nothing: the disk that tests must catch.
-    pub fn lie_about_syncs(&self) {
-        self.0.lock().lying = true;
+    /// From now on the disk lies: what tests must find out.
+    pub fn lie(&self, about: Lie) {
+        self.0.lock().lie = Some(about);
     }
 
     /// Bytes that all files together may have.
@@ -221,12 +230,9 @@ impl State {
                         inode.synced.resize(len as usize, 0);
                     }
                     Change::Length(_) => {}
-                    Change::Write(offset, data) => keep_some(
-                        &mut inode.synced,
-                        offset as usize,
-                        &data,
-                        &mut self.random,
-                    ),
+                    Change::Write(offset, data) => {
+                        keep_some(&mut inode.synced, offset as usize, &data, &mut self.random)
+                    }
                 }
             }
         }
@@ -284,10 +290,7 @@ impl Inode {
 }
 
 impl SimFile {
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut State, usize) -> io::Result<T>,
-    ) -> io::Result<T> {
+    fn change<T>(&self, change: impl FnOnce(&mut State, usize) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.disk.0.lock();
         state.begin()?;
         let done = change(&mut state, self.inode)?;
@@ -354,7 +357,7 @@ impl File for SimFile {
             }
             return Err(error);
         }
-        if !state.lying && !(state.off && state.random.random_bool(0.5)) {
+        if state.lie != Some(Lie::Data) && !(state.off && state.random.random_bool(0.5)) {
             inode.synced.clone_from(&inode.live);
             inode.changes.clear();
         }
@@ -420,7 +423,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.begin()?;
-        let lost = state.lying || (state.off && state.random.random_bool(0.5));
+        let lost = state.lie == Some(Lie::Folders) || (state.off && state.random.random_bool(0.5));
         if !lost {
             let (mut kept, mut names) = (Vec::new(), state.synced_names.clone());
             for naming in std::mem::take(&mut state.namings) {

@@ -1,5 +1,5 @@
 //! A state machine over SQLite that counts, shared by the tests of this crate.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
