@@ -26,7 +26,12 @@ pub struct CapabilitySpec {
     pub rfc: &'static str,
 }
 
-const fn row(name: &'static str, when: When, can_enable: bool, rfc: &'static str) -> CapabilitySpec {
+const fn row(
+    name: &'static str,
+    when: When,
+    can_enable: bool,
+    rfc: &'static str,
+) -> CapabilitySpec {
     CapabilitySpec { name, when, can_enable, rfc }
 }
 

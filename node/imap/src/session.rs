@@ -34,10 +34,7 @@ use crate::{
 /// What a session needs from outside.
 pub trait Port: Send + Sync {
     /// Asks the store.
-    fn call(
-        &self,
-        request: Request,
-    ) -> impl Future<Output = Result<Response, StoreError>> + Send;
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response, StoreError>> + Send;
     /// The present time, for INTERNALDATE.
     fn now(&self) -> Timestamp;
 }
@@ -193,11 +190,7 @@ impl<P: Port> Session<P> {
     }
 
     /// Does a command and answers it, unless the shell has to.
-    pub async fn run<W: Wire>(
-        &mut self,
-        tagged: Tagged,
-        out: &mut Out<W>,
-    ) -> Result<Flow, Closed> {
+    pub async fn run<W: Wire>(&mut self, tagged: Tagged, out: &mut Out<W>) -> Result<Flow, Closed> {
         let Tagged { tag, command } = tagged;
         let sync = may_sync(&command);
         let mut flow = Flow::Next;
@@ -328,11 +321,7 @@ impl<P: Port> Session<P> {
         }
     }
 
-    async fn enable<W: Wire>(
-        &mut self,
-        names: &[String],
-        out: &mut Out<W>,
-    ) -> Result<Reply, Fail> {
+    async fn enable<W: Wire>(&mut self, names: &[String], out: &mut Out<W>) -> Result<Reply, Fail> {
         let mut done = String::new();
         let known = CAPABILITIES.iter().filter(|spec| spec.can_enable);
         for spec in known.filter(|spec| names.iter().any(|n| spec.name.eq_ignore_ascii_case(n))) {

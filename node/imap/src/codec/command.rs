@@ -24,26 +24,59 @@ pub enum Command {
     Logout,
     StartTls,
     /// RFC 4959: with an initial response, still in base64 (`=` is the empty one).
-    Authenticate { mechanism: String, initial: Option<Vec<u8>> },
-    Login { user: String, password: String },
+    Authenticate {
+        mechanism: String,
+        initial: Option<Vec<u8>>,
+    },
+    Login {
+        user: String,
+        password: String,
+    },
     /// RFC 5161.
     Enable(Vec<String>),
     /// RFC 2971. The fields are not kept.
     Id,
     Namespace,
     Select(Select),
-    Create { mailbox: String, purpose: FolderUse },
-    Delete { mailbox: String },
-    Rename { from: String, to: String },
-    Subscribe { mailbox: String },
-    Unsubscribe { mailbox: String },
+    Create {
+        mailbox: String,
+        purpose: FolderUse,
+    },
+    Delete {
+        mailbox: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Subscribe {
+        mailbox: String,
+    },
+    Unsubscribe {
+        mailbox: String,
+    },
     List(List),
-    Lsub { reference: String, pattern: String },
-    Status { mailbox: String, items: Vec<StatusItem> },
+    Lsub {
+        reference: String,
+        pattern: String,
+    },
+    Status {
+        mailbox: String,
+        items: Vec<StatusItem>,
+    },
     /// RFC 9208.
-    GetQuota { root: String },
-    GetQuotaRoot { mailbox: String },
-    Append { mailbox: String, flags: Vec<String>, date: Option<Timestamp>, message: Bytes },
+    GetQuota {
+        root: String,
+    },
+    GetQuotaRoot {
+        mailbox: String,
+    },
+    Append {
+        mailbox: String,
+        flags: Vec<String>,
+        date: Option<Timestamp>,
+        message: Bytes,
+    },
     Idle,
     /// RFC 4978.
     Compress,
@@ -51,12 +84,33 @@ pub enum Command {
     Close,
     Unselect,
     /// With a set: UID EXPUNGE (RFC 4315).
-    Expunge { uids: Option<SequenceSet> },
-    Search { uid: bool, search: Search },
-    Fetch { uid: bool, set: SequenceSet, fetch: Fetch },
-    Store { uid: bool, set: SequenceSet, store: StoreFlags },
-    Copy { uid: bool, set: SequenceSet, mailbox: String },
-    Move { uid: bool, set: SequenceSet, mailbox: String },
+    Expunge {
+        uids: Option<SequenceSet>,
+    },
+    Search {
+        uid: bool,
+        search: Search,
+    },
+    Fetch {
+        uid: bool,
+        set: SequenceSet,
+        fetch: Fetch,
+    },
+    Store {
+        uid: bool,
+        set: SequenceSet,
+        store: StoreFlags,
+    },
+    Copy {
+        uid: bool,
+        set: SequenceSet,
+        mailbox: String,
+    },
+    Move {
+        uid: bool,
+        set: SequenceSet,
+        mailbox: String,
+    },
 }
 
 impl std::fmt::Debug for Command {
@@ -203,10 +257,20 @@ pub enum FetchItem {
     BodyStructure,
     Uid,
     ModSeq,
-    Section { section: Section, partial: Option<Partial>, peek: bool },
+    Section {
+        section: Section,
+        partial: Option<Partial>,
+        peek: bool,
+    },
     /// RFC 3516.
-    Binary { part: Vec<u32>, partial: Option<Partial>, peek: bool },
-    BinarySize { part: Vec<u32> },
+    Binary {
+        part: Vec<u32>,
+        partial: Option<Partial>,
+        peek: bool,
+    },
+    BinarySize {
+        part: Vec<u32>,
+    },
 }
 
 /// What is between the brackets of BODY\[…].
@@ -224,7 +288,10 @@ pub enum SectionText {
     #[default]
     All,
     Header,
-    HeaderFields { names: Vec<String>, not: bool },
+    HeaderFields {
+        names: Vec<String>,
+        not: bool,
+    },
     Text,
     Mime,
 }

@@ -102,7 +102,8 @@ impl<'a> Cursor<'a> {
 
     /// Letters, digits, `.` and `-`: names of items and options, upper case.
     pub(super) fn word(&mut self) -> Result<String> {
-        let word = self.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'=' | b'_'));
+        let word =
+            self.run(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'=' | b'_'));
         if word.is_empty() || word.len() > limits::TAG {
             return bad("a keyword is missing");
         }
@@ -250,11 +251,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn seq_number(&mut self) -> Result<SeqNumber> {
-        if self.take(b'*') {
-            Ok(SeqNumber::Last)
-        } else {
-            self.nz_number().map(SeqNumber::Number)
-        }
+        if self.take(b'*') { Ok(SeqNumber::Last) } else { self.nz_number().map(SeqNumber::Number) }
     }
 
     /// `sequence-set`, or `$` for the saved result.

@@ -269,7 +269,8 @@ pub(super) fn tag(text: &[u8]) -> Option<String> {
     let text = text.get(..text.len().min(limits::TAG + 1))?;
     let end = text.iter().position(|byte| *byte == b' ')?;
     let tag = text.get(..end)?;
-    let good = !tag.is_empty() && tag.iter().all(|b| super::cursor::is_astring_char(*b) && *b != b'+');
+    let good =
+        !tag.is_empty() && tag.iter().all(|b| super::cursor::is_astring_char(*b) && *b != b'+');
     good.then(|| String::from_utf8_lossy(tag).into_owned())
 }
 

@@ -69,9 +69,17 @@ const fn row(what: &'static str, value: u64, beyond: &'static str) -> LimitSpec 
 /// All limits, for the guide.
 pub const LIMITS: &[LimitSpec] = &[
     row("command line before sign-on, bytes", LINE_BEFORE as u64, "BAD, then BYE"),
-    row("literal before sign-on under TLS, bytes (none without TLS)", LITERAL_BEFORE as u64, "refused before it is sent; BYE if not synchronizing"),
+    row(
+        "literal before sign-on under TLS, bytes (none without TLS)",
+        LITERAL_BEFORE as u64,
+        "refused before it is sent; BYE if not synchronizing",
+    ),
     row("command text after sign-on, bytes", LINE_AFTER as u64, "BAD, then BYE"),
-    row("literal after sign-on other than a message, bytes", LITERAL_AFTER as u64, "refused before it is sent; BYE if not synchronizing"),
+    row(
+        "literal after sign-on other than a message, bytes",
+        LITERAL_AFTER as u64,
+        "refused before it is sent; BYE if not synchronizing",
+    ),
     row("literals in one command", LITERALS as u64, "BAD, then BYE"),
     row("SASL message, bytes", SASL as u64, "BAD, then BYE"),
     row("tag, bytes", TAG as u64, "BAD"),
@@ -84,11 +92,19 @@ pub const LIMITS: &[LimitSpec] = &[
     row("depth of a part number", PART_DEPTH as u64, "BAD"),
     row("failed sign-ons on one connection", FAILED_SIGN_ONS as u64, "BYE"),
     row("bad commands in a row", BAD_COMMANDS as u64, "BYE"),
-    row("command line, handshake, SASL answer before sign-on, seconds", WAIT_BEFORE.as_secs(), "connection closed"),
+    row(
+        "command line, handshake, SASL answer before sign-on, seconds",
+        WAIT_BEFORE.as_secs(),
+        "connection closed",
+    ),
     row("time until sign-on, seconds", SIGN_ON.as_secs(), "BYE"),
     row("silence within a command, seconds", WAIT_WITHIN.as_secs(), "connection closed"),
     row("time to take 64 KiB of output, seconds", WAIT_WRITE.as_secs(), "connection closed"),
-    row("memory for large messages being appended, all connections, bytes", APPEND_MEMORY as u64, "waits, then NO [LIMIT] or BYE"),
+    row(
+        "memory for large messages being appended, all connections, bytes",
+        APPEND_MEMORY as u64,
+        "waits, then NO [LIMIT] or BYE",
+    ),
 ];
 
 /// The limits that apply to a command in the present state of a connection.

@@ -135,7 +135,11 @@ impl Ranges {
             if first <= last {
                 both.push((first, last));
             }
-            if x.1 < y.1 { a.next() } else { b.next() };
+            if x.1 < y.1 {
+                a.next()
+            } else {
+                b.next()
+            };
         }
         Self(both)
     }

@@ -93,7 +93,10 @@ fn every_prefix_of_a_valid_command_is_incomplete() {
             assert_eq!(frame, Frame::Incomplete, "{prefix:?}");
             // and byte by byte it becomes the same command
             for byte in &wire[end..] {
-                assert!(matches!(framer.next(Limits::after(1 << 20)), Frame::Incomplete | Frame::Continue));
+                assert!(matches!(
+                    framer.next(Limits::after(1 << 20)),
+                    Frame::Incomplete | Frame::Continue
+                ));
                 framer.input().extend_from_slice(&[*byte]);
             }
             let Frame::Command(raw) = framer.next(Limits::after(1 << 20)) else {
@@ -237,8 +240,22 @@ fn mutated_commands_never_panic_and_never_hold_more_than_the_limits() {
         seed ^= seed << 17;
         (seed % below.max(1) as u64) as usize
     };
-    const SPICE: &[&[u8]] =
-        &[b"{9+}\r\n", b"{99999}\r\n", b"\r\n", b"(", b")", b"\"", b"\\", b"~", b"*", b" ", b"\0", b"\xff", b"$", b"["];
+    const SPICE: &[&[u8]] = &[
+        b"{9+}\r\n",
+        b"{99999}\r\n",
+        b"\r\n",
+        b"(",
+        b")",
+        b"\"",
+        b"\\",
+        b"~",
+        b"*",
+        b" ",
+        b"\0",
+        b"\xff",
+        b"$",
+        b"[",
+    ];
     for _ in 0..30_000 {
         let mut wire = VALID[next(VALID.len())].to_vec();
         for _ in 0..=next(4) {

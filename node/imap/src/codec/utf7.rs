@@ -7,9 +7,8 @@ use base64::{
 
 /// Base64 with `,` for `/`, without padding.
 fn engine() -> Option<GeneralPurpose> {
-    let alphabet = alphabet::Alphabet::new(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,",
-    );
+    let alphabet =
+        alphabet::Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,");
     let config = GeneralPurposeConfig::new()
         .with_encode_padding(false)
         .with_decode_padding_mode(DecodePaddingMode::RequireNone);

@@ -129,7 +129,9 @@ impl Writer {
     /// `string`: quoted where that is possible, else a literal. NULs, which neither can have, are left out.
     pub fn string(&mut self, value: &str) {
         let quotable = value.len() <= QUOTED
-            && value.chars().all(|c| c.is_ascii_graphic() || c == ' ' || (self.utf8 && c >= '\u{a0}'));
+            && value
+                .chars()
+                .all(|c| c.is_ascii_graphic() || c == ' ' || (self.utf8 && c >= '\u{a0}'));
         if !quotable {
             let value = value.replace('\0', "");
             self.literal_head(value.len(), false);

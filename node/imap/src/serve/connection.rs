@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, MEMORY_UNIT, Mode, hub::Watch, port::StorePort, transport::Transport};
 use crate::{
-    codec::{self, BadCommand, Code, Frame, Framer, Limits, ParseError, RawCommand, Refusal, limits},
+    codec::{
+        self, BadCommand, Code, Frame, Framer, Limits, ParseError, RawCommand, Refusal, limits,
+    },
     session::{Closed, Facts, Flow, Out, Session},
 };
 
@@ -312,6 +314,7 @@ impl Connection {
             // a man in the middle may have put commands in front of the client's (RFC 9051 §6.2.1)
             let address = self.origin.address;
             tracing::warn!(target: "security", %address, "IMAP commands sent before TLS began");
+            drop(self.out.writer.take());
             return Err(Closed);
         }
         self.out.flush().await?;

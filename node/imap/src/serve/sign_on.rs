@@ -146,7 +146,11 @@ impl Connection {
     }
 
     /// Sees to it that the mailbox is there.
-    async fn provide(&mut self, mailbox: MailboxId, identity: &Identity) -> Result<(), &'static str> {
+    async fn provide(
+        &mut self,
+        mailbox: MailboxId,
+        identity: &Identity,
+    ) -> Result<(), &'static str> {
         const LATER: &str = "the mailbox is not available at the moment, try again later";
         let Some(user) = identity.account.user() else { return Err("there is no mailbox") };
         let port = self.session.port();

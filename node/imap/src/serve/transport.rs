@@ -150,9 +150,7 @@ impl Deflate {
         loop {
             let used = (self.compress.total_in() - start) as usize;
             let rest = bytes.get(used..).unwrap_or_default();
-            self.compress
-                .compress_vec(rest, &mut out, FlushCompress::Sync)
-                .map_err(|_| Closed)?;
+            self.compress.compress_vec(rest, &mut out, FlushCompress::Sync).map_err(|_| Closed)?;
             let all = (self.compress.total_in() - start) as usize >= bytes.len();
             if all && out.len() < out.capacity() {
                 return Ok(out);

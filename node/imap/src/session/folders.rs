@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use posthouse_cluster::Timestamp;
-use posthouse_store::{
-    FolderUse, Message, NewItem, Refusal, Request, Response,
-};
+use posthouse_store::{FolderUse, Message, NewItem, Refusal, Request, Response};
 
 use super::{Fail, Out, Port, Reply, Session, Wire, flags};
 use crate::codec::Code;

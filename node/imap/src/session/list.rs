@@ -234,7 +234,11 @@ mod tests {
             ("", "", "a", false),
             ("", "\u{fc}*", "\u{fc}x", true),
         ] {
-            assert_eq!(matches(&pattern(reference, p), name), expected, "{reference:?} {p:?} {name:?}");
+            assert_eq!(
+                matches(&pattern(reference, p), name),
+                expected,
+                "{reference:?} {p:?} {name:?}"
+            );
         }
     }
 

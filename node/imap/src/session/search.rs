@@ -67,11 +67,7 @@ fn kept(uids: &Ranges, options: SearchOptions) -> Ranges {
     ends.into_iter().flatten().collect()
 }
 
-async fn plain<W: Wire>(
-    found: &Ranges,
-    modseq: Option<u64>,
-    out: &mut Out<W>,
-) -> Result<(), Fail> {
+async fn plain<W: Wire>(found: &Ranges, modseq: Option<u64>, out: &mut Out<W>) -> Result<(), Fail> {
     out.writer.text("* SEARCH");
     for number in found.iter() {
         out.writer.text(" ").text(number);

@@ -33,7 +33,8 @@ pub(super) fn find<'a>(structure: &'a Structure, path: &[u32]) -> Option<&'a Par
 /// Where the header of a message ends, behind the blank line.
 fn header_end(message: &[u8]) -> usize {
     let mut from = 0;
-    while let Some(at) = message.get(from..).and_then(|rest| rest.iter().position(|b| *b == b'\n')) {
+    while let Some(at) = message.get(from..).and_then(|rest| rest.iter().position(|b| *b == b'\n'))
+    {
         let next = from + at + 1;
         match message.get(next..) {
             Some([b'\n', ..]) => return next + 1,
@@ -204,7 +205,12 @@ mod tests {
     #[test]
     fn part_numbers_of_rfc9051_section_6_4_5_1() {
         let inner = Structure {
-            root: part("multipart", 30, 50, vec![part("text", 31, 40, vec![]), part("x", 41, 50, vec![])]),
+            root: part(
+                "multipart",
+                30,
+                50,
+                vec![part("text", 31, 40, vec![]), part("x", 41, 50, vec![])],
+            ),
             ..Structure::default()
         };
         let alone = Structure { root: part("text", 60, 70, vec![]), ..Structure::default() };

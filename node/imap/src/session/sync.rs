@@ -141,7 +141,11 @@ impl<P: Port> Session<P> {
     }
 
     /// `* n FETCH (UID … FLAGS …)` for an item that the client knows.
-    pub(super) fn tell_flags<W: Wire>(&mut self, item: &Item, out: &mut Out<W>) -> Result<(), Fail> {
+    pub(super) fn tell_flags<W: Wire>(
+        &mut self,
+        item: &Item,
+        out: &mut Out<W>,
+    ) -> Result<(), Fail> {
         let condstore = self.enabled.condstore;
         let seq = self.view()?.numbering.as_ref().and_then(|numbering| numbering.seq(item.uid));
         if let Some(seq) = seq {
