@@ -25,8 +25,6 @@ use crate::{
 
 /// Pause before the store is asked again to record outcomes.
 const AGAIN: Duration = Duration::from_secs(2);
-/// Rounds of making mailboxes and moving full ones aside for a report.
-const MAX_ROUNDS: usize = 3;
 /// Pause when the message cannot be read.
 const UNREADABLE: Duration = Duration::from_secs(3600);
 
@@ -142,35 +140,27 @@ impl SenderContext {
     /// program runs: repeated until the store has it.
     async fn record(&self, entry: &SpoolEntry, record: Record, message: &[u8]) {
         let due = record.due.unwrap_or_else(|| self.env.clock.now());
-        let mut report = self.report(entry, &record.reported, message);
-        for _ in 0..MAX_ROUNDS {
-            let request = Request::SpoolUpdate {
-                id: entry.id,
-                outcomes: record.outcomes.clone(),
-                due,
-                report: report.clone().map(Box::new),
-            };
-            match self.insist(request).await {
-                Some(Response::Refused(Refusal::NoSuchMailbox(_))) => {
-                    let local = report.iter().flat_map(|report| &report.local);
-                    let mailboxes = local.map(|recipient| recipient.mailbox);
-                    if let Err(error) = create_mailboxes(&self.store, &self.directory, mailboxes).await {
-                        tracing::error!(target: "error", %error, "a mailbox cannot be made");
-                    }
-                }
-                Some(Response::Refused(Refusal::OverQuota(_))) => {
-                    report = report.map(set_aside);
-                }
-                Some(Response::Refused(Refusal::NotFound) | Response::Done) | None => return,
-                Some(other) => {
-                    tracing::debug!(target: "debug", ?other, "outcome recorded");
-                    return;
-                }
+        let report = self.report(entry, &record.reported, message);
+        self.make_mailboxes(report.as_ref()).await;
+        let outcomes = record.outcomes;
+        let request =
+            Request::SpoolUpdate { id: entry.id, outcomes, due, report: report.map(Box::new) };
+        match self.insist(request).await {
+            // not found: an administrator has removed it
+            Some(Response::Done | Response::Refused(Refusal::NotFound)) | None => {}
+            Some(other) => {
+                tracing::error!(target: "error", id = entry.id.0, ?other, "the outcome of a delivery is refused");
             }
         }
-        tracing::error!(target: "error", id = entry.id.0, "a delivery report cannot be delivered and is dropped");
-        let outcomes = record.outcomes;
-        self.insist(Request::SpoolUpdate { id: entry.id, outcomes, due, report: None }).await;
+    }
+
+    /// A sender may never have got mail: the store would drop the report.
+    async fn make_mailboxes(&self, report: Option<&Report>) {
+        let local = report.iter().flat_map(|report| &report.local);
+        let mailboxes = local.map(|recipient| recipient.mailbox);
+        if let Err(error) = create_mailboxes(&self.store, &self.directory, mailboxes).await {
+            tracing::error!(target: "error", %error, "a mailbox cannot be made");
+        }
     }
 
     /// Repeats a request with one id until there is an answer; `None` when the service stops.
@@ -232,15 +222,4 @@ impl SenderContext {
         metrics::counter!("posthouse_smtp_reports_total").increment(1);
         Some(Report { local, relay, message: Message(Bytes::from(bytes)) })
     }
-}
-
-/// A full mailbox gets the report by the spool, when there is room.
-fn set_aside(report: Report) -> Report {
-    let mut relay = report.relay;
-    relay.extend(report.local.into_iter().map(|recipient| RelayRecipient {
-        address: recipient.address,
-        original: None,
-        notify: 0,
-    }));
-    Report { local: Vec::new(), relay, message: report.message }
 }
