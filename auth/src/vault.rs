@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_damaged_or_readable_key_is_refused_and_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        drop(Vault::open(folder.path()).unwrap());
+        Vault::open(folder.path()).unwrap();
         let path = folder.path().join(KEY_FILE);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

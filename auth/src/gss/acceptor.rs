@@ -1,6 +1,6 @@
 //! Accepting Kerberos: the credential, and one security context.
 
-use std::{ffi::CString, path::Path};
+use std::{ffi::CString, path::Path, sync::Arc};
 
 use libgssapi::{
     context::{SecurityContext, ServerCtx},
@@ -47,14 +47,17 @@ pub(crate) enum Progress {
 /// One security context that a client is establishing.
 pub(crate) struct Context {
     context: ServerCtx,
+    /// Keeps the keytab's file open as long as the library may read it, even if the exchange is dropped meanwhile.
+    _acceptor: Arc<Acceptor>,
     bindings: Option<Vec<u8>>,
 }
 
 impl Context {
     /// `end_point`: hash of our certificate under TLS. A client that sends no bindings is accepted, wrong ones are refused.
-    pub(crate) fn new(acceptor: &Acceptor, end_point: Option<&[u8]>) -> Self {
+    pub(crate) fn new(acceptor: Arc<Acceptor>, end_point: Option<&[u8]>) -> Self {
         Self {
             context: ServerCtx::new(Some(acceptor.cred.clone())),
+            _acceptor: acceptor,
             bindings: end_point.map(|hash| [END_POINT, hash].concat()),
         }
     }

@@ -20,13 +20,23 @@ pub(crate) struct GssError {
 impl From<libgssapi::error::Error> for GssError {
     /// The library keeps texts by thread: convert where the error came up.
     fn from(error: libgssapi::error::Error) -> Self {
-        Self { major: error.major.bits(), text: error.to_string() }
+        Self { major: error.major.bits(), text: essence(&error.to_string()).to_owned() }
     }
 }
 
+/// The mechanism's text without the phrase that the library wraps it in.
+fn essence(text: &str) -> &str {
+    let inner =
+        text.strip_prefix("Unspecified GSS failure.  Minor code may provide more information (");
+    inner.and_then(|inner| inner.strip_suffix(')')).unwrap_or(text)
+}
+
+/// A piece of the library's text, and the reason that it means.
+type Meaning = (&'static str, fn(String) -> Reason);
+
 /// What the library's text holds → what it means. The first that fits counts. (MIT krb5 1.20; the lab test shows when a version
 /// words it otherwise.)
-const TEXTS: &[(&str, fn(String) -> Reason)] = &[
+const TEXTS: &[Meaning] = &[
     ("Clock skew too great", |_| {
         Reason::ClockSkew("the client's clock and ours differ by more than five minutes".to_owned())
     }),
@@ -48,7 +58,7 @@ const TEXTS: &[(&str, fn(String) -> Reason)] = &[
 ];
 
 /// The same for a KDC's answer to a password. A KDC says no more than "revoked" for disabled, expired and locked accounts.
-const PASSWORD_TEXTS: &[(&str, fn(String) -> Reason)] = &[
+const PASSWORD_TEXTS: &[Meaning] = &[
     ("Preauthentication failed", |_| Reason::WrongPassword),
     ("Password incorrect", |_| Reason::WrongPassword),
     ("Decrypt integrity check failed", |_| Reason::WrongPassword),
@@ -93,6 +103,17 @@ impl GssError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_told_without_their_wrapping() {
+        let wrapped =
+            "Unspecified GSS failure.  Minor code may provide more information (Clock skew (10 m))";
+        assert_eq!(essence(wrapped), "Clock skew (10 m)");
+        assert_eq!(
+            essence("Incorrect channel bindings were supplied"),
+            "Incorrect channel bindings were supplied"
+        );
+    }
 
     #[test]
     fn what_the_library_says_becomes_a_reason() {

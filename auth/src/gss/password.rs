@@ -1,5 +1,7 @@
 //! A password proven by Kerberos: a ticket for ourselves, accepted by ourselves.
 
+use std::sync::Arc;
+
 use libgssapi::{
     context::{ClientCtx, CtxFlags},
     credential::{Cred, CredUsage},
@@ -17,7 +19,7 @@ use crate::{
 pub(crate) fn prove_password(
     principal: &str,
     password: &str,
-    acceptor: &Acceptor,
+    acceptor: Arc<Acceptor>,
 ) -> Result<String, Reason> {
     let (_, realm) = principal.rsplit_once('@').unwrap_or(("", ""));
     let ours = acceptor

@@ -148,3 +148,90 @@ impl TicketHead {
 fn text(reader: Reader<'_>) -> Option<String> {
     std::str::from_utf8(reader.only(GENERAL_STRING)?).ok().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        let mut out = vec![tag];
+        match content.len() {
+            length @ 0..=0x7f => out.push(length as u8),
+            length => out.extend([0x82, (length >> 8) as u8, length as u8]),
+        }
+        out.extend(content);
+        out
+    }
+
+    fn framed_krb5(inner: &[u8]) -> Vec<u8> {
+        element(0x60, &[element(OBJECT_IDENTIFIER, KRB5), inner.to_vec()].concat())
+    }
+
+    fn spnego(mechs: &[&[u8]], token: Option<&[u8]>) -> Vec<u8> {
+        let types: Vec<u8> = mechs.iter().flat_map(|oid| element(OBJECT_IDENTIFIER, oid)).collect();
+        let mut fields = element(0xa0, &element(SEQUENCE, &types));
+        if let Some(token) = token {
+            fields.extend(element(0xa2, &element(OCTET_STRING, token)));
+        }
+        let init = element(0xa0, &element(SEQUENCE, &fields));
+        element(0x60, &[element(OBJECT_IDENTIFIER, SPNEGO), init].concat())
+    }
+
+    #[test]
+    fn tokens_are_told_apart_and_the_ap_req_is_found() {
+        let ap_req = [AP_REQ, b"\x6e\x02\x30\x00"].concat();
+        let kerberos = framed_krb5(&ap_req);
+        let answer_fields = element(0xa2, &element(OCTET_STRING, &kerberos));
+        let answer = element(0xa1, &element(SEQUENCE, &answer_fields));
+        let found = Some(&b"\x6e\x02\x30\x00"[..]);
+        let spnego_is = |kerberos, ntlm, ap_req| Token::Spnego { kerberos, ntlm, ap_req };
+        for (bytes, token) in [
+            (&kerberos, Token::Kerberos(found)),
+            (&framed_krb5(b"\x02\x00rest"), Token::Kerberos(None)),
+            (&spnego(&[KRB5], Some(&kerberos)), spnego_is(true, false, found)),
+            (&spnego(&[MS_KRB5, KRB5, NTLMSSP], Some(&kerberos)), spnego_is(true, true, found)),
+            (&spnego(&[NTLMSSP], Some(b"NTLMSSP\0")), spnego_is(false, true, None)),
+            (&spnego(&[NTLMSSP, KRB5], None), spnego_is(true, true, None)),
+            (&spnego(&[KRB5], Some(b"junk")), spnego_is(true, false, None)),
+            (&answer, Token::SpnegoAnswer(found)),
+            (&b"NTLMSSP\0\x01".to_vec(), Token::Ntlm),
+            (&b"".to_vec(), Token::Unknown),
+            (&b"\x60\x80".to_vec(), Token::Unknown),
+            (&element(0x60, &element(OBJECT_IDENTIFIER, b"\x2a")), Token::Unknown),
+        ] {
+            assert_eq!(Token::parse(bytes), token, "{}", bytes.escape_ascii());
+        }
+        // A prefix never holds the whole.
+        for end in 0..kerberos.len() {
+            assert_eq!(Token::parse(&kerberos[..end]), Token::Unknown);
+        }
+    }
+
+    #[test]
+    fn mutated_tokens_never_break_the_reader() {
+        let mut random = StdRng::seed_from_u64(11);
+        let kerberos = framed_krb5(&[AP_REQ, b"\x6e\x02\x30\x00"].concat());
+        let seeds = [spnego(&[MS_KRB5, KRB5, NTLMSSP], Some(&kerberos)), kerberos];
+        let mut read = 0;
+        for round in 0..50_000 {
+            let mut bytes = seeds[round % seeds.len()].clone();
+            for _ in 0..random.random_range(1..4) {
+                let at = random.random_range(0..bytes.len());
+                match random.random_range(0..3) {
+                    0 => bytes[at] = random.random(),
+                    1 => bytes.insert(at, random.random()),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            let token = Token::parse(&bytes);
+            if let Some(ap_req) = token.ap_req() {
+                assert!(ap_req.len() <= bytes.len());
+                let _ = TicketHead::parse(ap_req);
+            }
+            read += usize::from(token != Token::Unknown);
+        }
+        assert!(read > 1_000, "{read}");
+    }
+}

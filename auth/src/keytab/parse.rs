@@ -239,4 +239,26 @@ pub(crate) mod tests {
         record.truncate(record.len() - 4);
         assert_eq!(parse_entry(&record).unwrap().kvno, 7);
     }
+
+    #[test]
+    fn mutated_keytabs_are_refused_or_listed_but_never_break_the_parser() {
+        use rand::{Rng, SeedableRng, rngs::StdRng};
+        let mut random = StdRng::seed_from_u64(13);
+        let good = file(&[("imap/mail.example.test@R", 2, 18), ("HTTP/mail@R", 2, 23)]);
+        let mut listed = 0;
+        for _ in 0..50_000 {
+            let mut bytes = good.clone();
+            for _ in 0..random.random_range(1..5) {
+                let at = random.random_range(0..bytes.len());
+                bytes[at] = random.random();
+            }
+            bytes.truncate(random.random_range(0..bytes.len() * 3).max(1));
+            if let Ok(keytab) = Keytab::parse(&bytes) {
+                assert!(keytab.file.len() <= bytes.len());
+                assert!(Keytab::parse(&keytab.file).is_ok());
+                listed += 1;
+            }
+        }
+        assert!(listed > 1_000, "{listed}");
+    }
 }

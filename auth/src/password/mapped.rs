@@ -56,7 +56,7 @@ async fn by_kerberos(inner: &Inner, account: &Account, password: &Password) -> R
         .ok_or_else(|| Reason::Disabled("no Kerberos principal".to_owned()))?
         .to_owned();
     let password = password.clone();
-    let work = inner.kdc.run(move || gss::prove_password(&name, password.as_sent(), &acceptor));
+    let work = inner.kdc.run(move || gss::prove_password(&name, password.as_sent(), acceptor));
     let proven = tokio::time::timeout(ldap::TIMEOUT, work)
         .await
         .map_err(|_| Reason::DirectoryDown("no KDC answered in time".to_owned()))?

@@ -52,7 +52,7 @@ impl Kerberos {
         mechanism: Mechanism,
         origin: Origin,
     ) -> Self {
-        let context = Context::new(&acceptor, origin.channel_binding.as_deref());
+        let context = Context::new(acceptor.clone(), origin.channel_binding.as_deref());
         let phase = Phase::Establish(Box::new(context));
         let (ap_req, head, principal, account) = (None, None, String::new(), None);
         Self {

@@ -54,4 +54,22 @@ mod tests {
             assert_eq!(got, parsed, "{}", input.escape_ascii());
         }
     }
+
+    #[test]
+    fn mutated_plain_messages_never_break_the_parser() {
+        use rand::{Rng, SeedableRng, rngs::StdRng};
+        let mut random = StdRng::seed_from_u64(17);
+        let mut parsed = 0;
+        for _ in 0..50_000 {
+            let mut bytes = "azid\0j\u{fc}rgen\0p\u{e4}ss".as_bytes().to_vec();
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = random.random();
+            bytes.truncate(random.random_range(0..bytes.len() * 2).max(1));
+            if let Ok(message) = parse(&bytes) {
+                assert!(!message.authcid.contains('\0') && !message.passwd.contains('\0'));
+                parsed += 1;
+            }
+        }
+        assert!(parsed > 1_000, "{parsed}");
+    }
 }
