@@ -84,6 +84,16 @@ pub struct PersonEntry {
     pub addresses: Vec<String>,
 }
 
+impl PersonEntry {
+    /// Whether the address book shows it: published, enabled, no alias.
+    pub fn is_shown(&self) -> bool {
+        let account = &self.account;
+        account.published
+            && account.state == State::Enabled
+            && !matches!(account.kind, Kind::Alias(_))
+    }
+}
+
 /// The replicated directory. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
@@ -200,6 +210,12 @@ impl Directory {
         self.read(|index| index.entry(id).cloned())
     }
 
+    /// Accounts of exactly this name in a domain: of any kind, and aliases can be several.
+    pub fn named(&self, domain: DomainId, name: &str) -> Vec<Arc<PersonEntry>> {
+        let name = name::fold(name.trim());
+        self.read(|index| index.named(domain, &name))
+    }
+
     /// The photo of an account (JPEG).
     pub async fn photo(&self, id: AccountId) -> Result<Option<Vec<u8>>, MachineError> {
         self.inner.readers.read(move |db| read_photo(db, id)).await
@@ -268,18 +284,12 @@ impl Directory {
 
     /// Candidates for an address book search; `visit` returns false to stop. Unpublished and disabled accounts
     /// and aliases are left out. `visit` may ask the directory: nothing is locked while it runs.
-    pub fn people(&self, query: &PersonQuery, visit: &mut dyn FnMut(&PersonEntry) -> bool) {
-        let shown = |entry: &PersonEntry| {
-            let account = &entry.account;
-            account.published
-                && account.state == State::Enabled
-                && !matches!(account.kind, Kind::Alias(_))
-        };
+    pub fn people(&self, query: &PersonQuery, visit: &mut dyn FnMut(&Arc<PersonEntry>) -> bool) {
         let candidates: Vec<Arc<PersonEntry>> = self.read(|index| match query.account {
             Some(id) => index.entry(id).into_iter().cloned().collect(),
             None => index.containing(&query.contains_any).into_iter().cloned().collect(),
         });
-        for entry in candidates.iter().filter(|entry| shown(entry)) {
+        for entry in candidates.iter().filter(|entry| entry.is_shown()) {
             if !visit(entry) {
                 return;
             }

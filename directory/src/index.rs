@@ -129,7 +129,9 @@ impl Index {
         }
         self.by_name.insert((account.name.clone(), id));
         let entry = PersonEntry { account: Arc::new(account), mail, addresses };
-        self.arena.put(id, &arena::text(&entry));
+        let host = self.domain(entry.account.domain).map_or("", |domain| domain.name.as_str());
+        let text = arena::text(&entry, host);
+        self.arena.put(id, &text);
         self.entries.insert(id, Arc::new(entry));
     }
 
@@ -327,6 +329,14 @@ impl Index {
             return self.entries.values().collect();
         }
         self.arena.search(any).into_iter().filter_map(|id| self.entries.get(&id)).collect()
+    }
+
+    /// Entries of exactly this name in a domain: of any kind, and aliases can be several.
+    pub(crate) fn named(&self, domain: DomainId, name: &str) -> Vec<Arc<PersonEntry>> {
+        let from = (name.to_owned(), AccountId(uuid::Uuid::nil()));
+        let same = self.by_name.range(from..).take_while(|(found, _)| found == name);
+        let entries = same.filter_map(|(_, id)| self.entries.get(id));
+        entries.filter(|entry| entry.account.domain == domain).cloned().collect()
     }
 
     /// All entries by name.

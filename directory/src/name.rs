@@ -19,6 +19,23 @@ pub fn fold(text: &str) -> String {
     text.nfkc().flat_map(char::to_lowercase).nfc().collect()
 }
 
+/// Text in the form that people are searched by: folded, and runs of white space are one space.
+pub fn search_form(text: &str) -> String {
+    let folded = fold(text);
+    let mut words = folded.split_whitespace();
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        out.push(' ');
+        out.push_str(word);
+    }
+    out
+}
+
+/// A telephone number as LDAP compares it: without spaces and hyphens (RFC 4518 §2.6.3).
+pub fn telephone_form(text: &str) -> String {
+    fold(text).chars().filter(|c| !c.is_whitespace() && *c != '-').collect()
+}
+
 /// A domain name in lower-case A-labels, or `None` if it is not one.
 pub fn domain(text: &str) -> Option<String> {
     let name = idna::domain_to_ascii(text.trim()).ok()?;

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 
 use memchr::memmem;
 
-use crate::{AccountId, Kind, PersonEntry, name};
+use crate::{
+    AccountId, Kind, PersonEntry,
+    name::{search_form as normal, telephone_form as telephone},
+};
 
 /// Overwrites what is gone. Never part of UTF-8, so that it never matches.
 const GONE: u8 = 0xFF;
@@ -28,28 +31,14 @@ pub(crate) struct Arena {
     gone: usize,
 }
 
-/// Text in the form that it is searched in: folded, and runs of white space are one space.
-pub(crate) fn normal(text: &str) -> String {
-    let folded = name::fold(text);
-    let mut words = folded.split_whitespace();
-    let mut out = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        out.push(' ');
-        out.push_str(word);
-    }
-    out
-}
-
-/// A telephone number as LDAP compares it: without spaces and hyphens (RFC 4518 §2.6.3).
-pub(crate) fn telephone(text: &str) -> String {
-    name::fold(text).chars().filter(|c| !c.is_whitespace() && *c != '-').collect()
-}
-
-/// What an account is found by, one field a line.
-pub(crate) fn text(entry: &PersonEntry) -> String {
+/// What an account of the domain `host` is found by, one field a line.
+pub(crate) fn text(entry: &PersonEntry, host: &str) -> String {
     let account = &entry.account;
     let mut fields = vec![normal(&account.display_name), normal(&account.name)];
     fields.extend(entry.addresses.iter().map(|a| normal(a)));
+    if matches!(account.kind, Kind::Group(_)) {
+        fields.push(format!("{}@{host}", normal(&account.name)));
+    }
     let person = match &account.kind {
         Kind::User(user) => Some(&user.person),
         Kind::Contact(person) => Some(person),

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
-use super::{Index, arena::normal};
+use super::Index;
 use crate::{
     Change, Kind, Person, State,
+    name::search_form as normal,
     testing::{DOMAIN, Lab, OTHER, account, alias, domain, group, id, user},
 };
 
@@ -282,7 +283,7 @@ proptest! {
             .entries
             .values()
             .filter(|e| {
-                let text = super::arena::text(e);
+                let text = super::arena::text(e, "example.test");
                 wanted.iter().any(|needle| needle.is_empty() || text.contains(needle))
             })
             .map(|e| e.account.id)
