@@ -455,8 +455,7 @@ impl PersonView {
         }
     }
 
-    /// With the photo of before, which is not edited here.
-    pub(crate) fn person(&self, before: Option<&Person>) -> Result<Person, Problem> {
+    pub(crate) fn person(&self) -> Result<Person, Problem> {
         Ok(Person {
             given_name: validate::line("given_name", &self.given_name)?,
             surname: validate::line("surname", &self.surname)?,
@@ -467,7 +466,8 @@ impl PersonView {
             phone: validate::line("phone", &self.phone)?,
             mobile: validate::line("mobile", &self.mobile)?,
             postal_address: validate::text("postal_address", &self.postal_address)?,
-            photo: before.and_then(|before| before.photo.clone()),
+            // `None` keeps the photo, which is not edited here.
+            photo: None,
         })
     }
 }

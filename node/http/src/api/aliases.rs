@@ -52,7 +52,7 @@ impl AliasView {
     }
 }
 
-fn kind(input: &AliasInput, _: Option<&Account>) -> Result<Kind, Problem> {
+fn kind(input: &AliasInput) -> Result<Kind, Problem> {
     let targets = validate::lines("targets", &input.targets)?;
     if targets.is_empty() {
         return Err(Problem::invalid("targets", "an alias needs at least one target"));
@@ -93,7 +93,7 @@ pub(crate) async fn create_alias(
     caller: Caller,
     Input(input): Input<AliasInput>,
 ) -> Result<(StatusCode, Json<AliasView>), Problem> {
-    let kind = kind(&input, None)?;
+    let kind = kind(&input)?;
     let account = accounts::build(&context, &caller, None, &input.account, kind)?;
     let account = accounts::put(&context, &caller, account).await?;
     Ok((StatusCode::CREATED, Json(AliasView::of(&context, &account))))
@@ -109,7 +109,7 @@ pub(crate) async fn update_alias(
     Input(input): Input<AliasInput>,
 ) -> Result<Json<AliasView>, Problem> {
     let before = accounts::find_to_change(&context, &caller, "alias", id)?;
-    let kind = kind(&input, Some(&before))?;
+    let kind = kind(&input)?;
     let account = accounts::build(&context, &caller, Some(&before), &input.account, kind)?;
     let account = accounts::put(&context, &caller, account).await?;
     Ok(Json(AliasView::of(&context, &account)))

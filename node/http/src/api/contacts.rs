@@ -53,12 +53,8 @@ impl ContactView {
     }
 }
 
-fn kind(input: &ContactInput, before: Option<&Account>) -> Result<Kind, Problem> {
-    let known = before.and_then(|account| match &account.kind {
-        Kind::Contact(person) => Some(person),
-        _ => None,
-    });
-    Ok(Kind::Contact(input.person.person(known)?))
+fn kind(input: &ContactInput) -> Result<Kind, Problem> {
+    Ok(Kind::Contact(input.person.person()?))
 }
 
 /// Lists contacts.
@@ -94,7 +90,7 @@ pub(crate) async fn create_contact(
     caller: Caller,
     Input(input): Input<ContactInput>,
 ) -> Result<(StatusCode, Json<ContactView>), Problem> {
-    let kind = kind(&input, None)?;
+    let kind = kind(&input)?;
     let account = accounts::build(&context, &caller, None, &input.account, kind)?;
     let account = accounts::put(&context, &caller, account).await?;
     Ok((StatusCode::CREATED, Json(ContactView::of(&context, &account))))
@@ -110,7 +106,7 @@ pub(crate) async fn update_contact(
     Input(input): Input<ContactInput>,
 ) -> Result<Json<ContactView>, Problem> {
     let before = accounts::find_to_change(&context, &caller, "contact", id)?;
-    let kind = kind(&input, Some(&before))?;
+    let kind = kind(&input)?;
     let account = accounts::build(&context, &caller, Some(&before), &input.account, kind)?;
     let account = accounts::put(&context, &caller, account).await?;
     Ok(Json(ContactView::of(&context, &account)))

@@ -32,7 +32,7 @@ pub(crate) struct Status {
     /// How many there are.
     counts: Counts,
     /// Raft groups of this node.
-    groups: Vec<GroupView>,
+    groups: Vec<RaftGroup>,
     /// What needs attention, the gravest first.
     problems: Vec<StatusProblem>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Counts {
 
 /// One Raft group.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct GroupView {
+pub(crate) struct RaftGroup {
     /// Its number.
     id: u64,
     /// Its name.
@@ -88,7 +88,7 @@ pub(crate) struct StatusProblem {
     remedy: String,
 }
 
-impl From<GroupStatus> for GroupView {
+impl From<GroupStatus> for RaftGroup {
     fn from(group: GroupStatus) -> Self {
         Self {
             id: group.id.0,
@@ -106,7 +106,7 @@ impl From<GroupStatus> for GroupView {
 /// The state of the node.
 #[utoipa::path(get, path = "/status", tag = "status", responses((status = 200, body = Status)))]
 pub(crate) async fn status(State(context): State<Arc<Context>>) -> Json<Status> {
-    let groups: Vec<GroupView> = (context.groups)().into_iter().map(GroupView::from).collect();
+    let groups: Vec<RaftGroup> = (context.groups)().into_iter().map(RaftGroup::from).collect();
     let disk_free = free_space(&context).await;
     let ready = (context.ready)();
     let mut problems = problems(&context, &groups, disk_free);
@@ -153,7 +153,7 @@ async fn counts(context: &Context) -> Counts {
     }
 }
 
-fn problems(context: &Context, groups: &[GroupView], disk_free: Option<u64>) -> Vec<StatusProblem> {
+fn problems(context: &Context, groups: &[RaftGroup], disk_free: Option<u64>) -> Vec<StatusProblem> {
     let mut problems = Vec::new();
     let mut add = |grave, message: String, remedy: &str| {
         problems.push(StatusProblem { grave, message, remedy: remedy.to_owned() });

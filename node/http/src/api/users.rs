@@ -162,7 +162,7 @@ pub(crate) async fn create_user(
         None => None,
     };
     let user = User {
-        person: input.person.person(None)?,
+        person: input.person.person()?,
         password,
         rights: input.rights.into(),
         quota_bytes: input.quota_bytes.or_else(|| default_quota(&context)),
@@ -200,7 +200,7 @@ pub(crate) async fn update_user(
     let before = accounts::find_to_change(&context, &caller, "user", id)?;
     let known = before.user().cloned().unwrap_or_default();
     let user = User {
-        person: input.person.person(Some(&known.person))?,
+        person: input.person.person()?,
         rights: input.rights.into(),
         quota_bytes: input.quota_bytes,
         quota_items: input.quota_items,

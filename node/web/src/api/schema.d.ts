@@ -891,42 +891,12 @@ export interface components {
             /** @description How many there are in all. */
             total: number;
         };
-        /** @description One Raft group. */
-        GroupView: {
-            /**
-             * Format: int64
-             * @description Last index that took effect.
-             */
-            applied: number;
-            /**
-             * Format: int64
-             * @description Last index that is in a durable checkpoint.
-             */
-            checkpoint: number;
-            /** @description Why it no longer acknowledges, if so. */
-            failed?: string | null;
-            /**
-             * Format: int64
-             * @description Its number.
-             */
-            id: number;
-            /**
-             * Format: int64
-             * @description Last index in the log.
-             */
-            last_log: number;
-            /**
-             * Format: int64
-             * @description The node that leads it, where known.
-             */
-            leader?: number | null;
-            /** @description Its name. */
-            name: string;
-            /**
-             * Format: int64
-             * @description Current term.
-             */
-            term: number;
+        /** @description A group. */
+        GroupView: components["schemas"]["AccountView"] & {
+            /** @description Number of direct members. */
+            member_count: number;
+            /** @description Rights that members get. */
+            rights: components["schemas"]["RightsName"];
         };
         /** @description Entries of the keytab: never the keys. */
         KeytabView: {
@@ -1099,6 +1069,43 @@ export interface components {
             attempts: number;
             /** @description What the next hop said last. */
             last_error?: string | null;
+        };
+        /** @description One Raft group. */
+        RaftGroup: {
+            /**
+             * Format: int64
+             * @description Last index that took effect.
+             */
+            applied: number;
+            /**
+             * Format: int64
+             * @description Last index that is in a durable checkpoint.
+             */
+            checkpoint: number;
+            /** @description Why it no longer acknowledges, if so. */
+            failed?: string | null;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            id: number;
+            /**
+             * Format: int64
+             * @description Last index in the log.
+             */
+            last_log: number;
+            /**
+             * Format: int64
+             * @description The node that leads it, where known.
+             */
+            leader?: number | null;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Current term.
+             */
+            term: number;
         };
         /** @description Where mail for an address goes, and why. */
         ResolutionView: {
@@ -1296,7 +1303,7 @@ export interface components {
              */
             disk_free?: number | null;
             /** @description Raft groups of this node. */
-            groups: components["schemas"]["GroupView"][];
+            groups: components["schemas"]["RaftGroup"][];
             /** @description Host name. */
             host: string;
             /**
