@@ -1,10 +1,12 @@
 //! When a group's state machine is made durable and the log behind it is let go.
 
 use std::{
+    pin::pin,
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use openraft::{async_runtime::WatchReceiver, errors::Fatal};
 
 use crate::{
@@ -36,22 +38,29 @@ pub(crate) async fn run(group: &Arc<Inner>) -> Result<(), ProposeError> {
     let mut metrics = group.raft.metrics();
     let target = position(metrics.borrow_watched().last_applied.as_ref());
     let deadline = group.env.clock.monotonic() + TIMEOUT;
+    // the checkpoint that was there when one was asked for: a build that was under way then does not
+    // count, and the question was not heard
+    let mut asked = None;
     loop {
         let now = metrics.borrow_watched().clone();
         now.running_state.map_err(fatal)?;
         if position(now.purged.as_ref()) >= target {
             return Ok(());
         }
-        if position(now.snapshot.as_ref()) < target {
+        let reached = position(now.snapshot.as_ref());
+        if reached < target && asked != Some(reached) {
+            asked = Some(reached);
             group.raft.trigger().snapshot().await.map_err(fatal)?;
         }
         if group.env.clock.monotonic() > deadline {
             return Err(ProposeError::Unavailable);
         }
-        // a checkpoint that was under way when this one was asked for does not count: ask again
         let nap = group.env.clock.sleep(INTERVAL);
-        let changed = Box::pin(metrics.changed());
-        let _ = futures_util::future::select(changed, nap).await;
+        match select(pin!(metrics.changed()), nap).await {
+            Either::Left((Ok(()), _)) => {}
+            Either::Left((Err(_), _)) => return Err(ProposeError::Stopping),
+            Either::Right(((), _)) => asked = None,
+        }
     }
 }
 

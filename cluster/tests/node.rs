@@ -6,8 +6,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{content, ledger_path, open, options, start};
-use posthouse_cluster::{Environment, Node, OpenError, ProposeError};
+use common::{Ledger, content, ledger_path, open, options, start};
+use posthouse_cluster::{Environment, GroupId, GroupSpec, Node, OpenError, ProposeError};
 
 fn count(answer: &Bytes) -> u64 {
     u64::from_le_bytes(answer[..].try_into().unwrap())
@@ -27,7 +27,7 @@ async fn what_was_acknowledged_is_there_after_a_restart_in_order_and_once() {
     let node = open(folder.path()).await;
     let started = Instant::now();
     let group = start(&node, folder.path(), 0).await;
-    assert!(started.elapsed() < Duration::from_secs(1), "took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
     let answer = group.propose(Bytes::from_static(b"more")).await.unwrap();
     assert_eq!(count(&answer), 51);
     node.shutdown().await.unwrap();
@@ -43,7 +43,8 @@ async fn a_new_group_leads_at_once() {
     let started = Instant::now();
     let group = start(&node, folder.path(), 0).await;
     let took = started.elapsed();
-    assert!(took < Duration::from_millis(500), "took {took:?}");
+    // some 50 ms; the bound is for a machine that does much else
+    assert!(took < Duration::from_secs(2), "took {took:?}");
     let status = group.status();
     assert_eq!((status.leader, status.failed), (Some(node.id()), None));
     node.shutdown().await.unwrap();
@@ -122,4 +123,61 @@ async fn a_checkpoint_purges_the_log_behind_it() {
     group.propose(Bytes::from_static(b"y")).await.unwrap();
     node.shutdown().await.unwrap();
     assert_eq!(content(&ledger_path(folder.path(), 0)).len(), 11);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_lead_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let spec = GroupSpec { id: GroupId(1), name: "waits".into(), bootstrap: false };
+    let machine = Ledger::open(&ledger_path(folder.path(), 1));
+    let group = node.start_group(spec, Box::new(machine)).await.unwrap();
+    let refused = group.propose(Bytes::from_static(b"x")).await;
+    assert!(matches!(refused, Err(ProposeError::NotLeader { leader: None })), "{refused:?}");
+    let refused = group.read_barrier().await;
+    assert!(matches!(refused, Err(ProposeError::NotLeader { leader: None })), "{refused:?}");
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_state_machine_that_fails_stops_the_acknowledgements_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let group = start(&node, folder.path(), 0).await;
+    let healthy = start(&node, folder.path(), 1).await;
+    group.propose(Bytes::from_static(b"good")).await.unwrap();
+    let refused = group.propose(Bytes::from_static(common::POISON)).await;
+    assert!(matches!(&refused, Err(ProposeError::Storage(why)) if why.contains("poison")));
+    let refused = group.propose(Bytes::from_static(b"later")).await;
+    assert!(matches!(refused, Err(ProposeError::Storage(_))), "{refused:?}");
+    assert!(group.status().failed.is_some_and(|why| why.contains("poison")));
+    healthy.propose(Bytes::from_static(b"other group")).await.unwrap();
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn log_and_state_machine_that_do_not_belong_together_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = open(folder.path()).await;
+    let group = start(&node, folder.path(), 0).await;
+    group.propose(Bytes::from_static(b"x")).await.unwrap();
+    node.shutdown().await.unwrap();
+    let start_again = async || {
+        let node = open(folder.path()).await;
+        let machine = Ledger::open(&ledger_path(folder.path(), 0));
+        let spec = GroupSpec { id: GroupId(0), name: "group".into(), bootstrap: true };
+        let started = node.start_group(spec, Box::new(machine)).await.map(drop);
+        node.shutdown().await.unwrap();
+        started
+    };
+    start_again().await.unwrap();
+    let (log, aside) = (folder.path().join("log"), folder.path().join("aside"));
+    std::fs::rename(&log, &aside).unwrap();
+    let refused = start_again().await;
+    assert!(matches!(&refused, Err(OpenError::Damaged(_))), "no log: {refused:?}");
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    std::fs::remove_file(ledger_path(folder.path(), 0)).unwrap();
+    let refused = start_again().await;
+    assert!(matches!(&refused, Err(OpenError::Damaged(_))), "no state: {refused:?}");
 }

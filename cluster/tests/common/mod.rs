@@ -13,6 +13,9 @@ use posthouse_cluster::{
 const STEPS: &[Migration] =
     &["CREATE TABLE entry (position INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT"];
 
+/// A command at which the state machine fails, as at a broken disk.
+pub const POISON: &[u8] = b"poison";
+
 /// Keeps every command; the answer is how many there are.
 pub struct Ledger(Database);
 
@@ -31,6 +34,9 @@ impl StateMachine for Ledger {
         let transaction = self.0.connection().transaction()?;
         let mut answers = Vec::new();
         for command in batch {
+            if command.data == POISON {
+                return Err(MachineError::Storage("it met the poison".into()));
+            }
             transaction
                 .prepare_cached("INSERT INTO entry (position, data) VALUES (?1, ?2)")?
                 .execute((command.index as i64, &command.data[..]))?;
