@@ -115,7 +115,8 @@ async fn full_mailboxes_are_refused_and_do_not_keep_mail_from_a_group() {
     let reply = client.mail_again("bob@sender.test", &["team@example.test"], MESSAGE).await;
     assert!(reply.starts_with("250"), "{reply}");
     assert_eq!((site.inbox("anna").await.len(), site.inbox("ben").await.len()), (2, 1));
-    let spool = site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients[0].attempts > 0)).await;
+    let spool =
+        site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients[0].attempts > 0)).await;
     assert_eq!(spool[0].recipients[0].recipient.address, "full@example.test");
     assert_eq!(spool[0].recipients[0].last_error.as_deref(), Some("the mailbox is full"));
 }
@@ -179,8 +180,14 @@ async fn submitted_messages_are_completed_and_tell_nobody_where_the_user_is() {
     assert!(reply.starts_with("250"), "{reply}");
     let inbox = site.inbox("ben").await;
     let parsed = mail_parser::MessageParser::default().parse(&inbox[0]).unwrap();
-    assert!(parsed.date().is_some() && parsed.message_id().unwrap().ends_with("@mail.example.test"));
-    assert!(!inbox[0].contains("secret") && !inbox[0].contains("127.0.0.1") && !inbox[0].contains("anna.test"));
+    assert!(
+        parsed.date().is_some() && parsed.message_id().unwrap().ends_with("@mail.example.test")
+    );
+    assert!(
+        !inbox[0].contains("secret")
+            && !inbox[0].contains("127.0.0.1")
+            && !inbox[0].contains("anna.test")
+    );
     assert!(inbox[0].contains("with ESMTPSA (TLS1.3 "), "{}", inbox[0]);
     let own = "Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nMessage-ID: <mine@x>\r\nFrom: anna@example.test\r\n\r\nx\r\n";
     client.mail_again("anna@example.test", &["ben@example.test"], own).await;

@@ -4,17 +4,16 @@ mod support;
 
 use std::time::Duration;
 
-use support::{
-    NextHop, Script, Site,
-    next_hop::POLITE,
-};
+use support::{NextHop, Script, Site, next_hop::POLITE};
 
-const MESSAGE: &str = "From: anna@example.test\r\nSubject: hello\r\n\r\nHow are you?\r\n.dot\r\n..two\r\n";
+const MESSAGE: &str =
+    "From: anna@example.test\r\nSubject: hello\r\n\r\nHow are you?\r\n.dot\r\n..two\r\n";
 
 /// Sends as anna; the message is accepted.
 async fn submit(site: &Site, to: &[&str]) {
     let mut client = site.signed_on("anna").await;
-    let reply = client.mail_again("anna@example.test", to, &MESSAGE.replace("\r\n.", "\r\n..")).await;
+    let reply =
+        client.mail_again("anna@example.test", to, &MESSAGE.replace("\r\n.", "\r\n..")).await;
     assert!(reply.starts_with("250"), "{reply}");
 }
 
@@ -29,7 +28,11 @@ async fn a_message_arrives_at_the_next_hop_as_it_was_sent() {
     assert_eq!(commands[0], "EHLO mail.example.test");
     assert!(commands[1].starts_with("MAIL FROM:<anna@example.test> SIZE="), "{commands:?}");
     assert_eq!(&commands[2..4], ["RCPT TO:<friend@partner.test>", "RCPT TO:<other@partner.test>"]);
-    assert!(!texts[0].starts_with("Return-Path") && texts[0].contains("\r\n..dot\r\n...two\r\n"), "{}", texts[0]);
+    assert!(
+        !texts[0].starts_with("Return-Path") && texts[0].contains("\r\n..dot\r\n...two\r\n"),
+        "{}",
+        texts[0]
+    );
     site.wait_for_spool(<[_]>::is_empty).await;
     let inbox = site.wait_for_inbox("ben", 1).await;
     assert!(inbox[0].contains("\r\n.dot\r\n..two\r\n"));
@@ -44,7 +47,9 @@ async fn the_best_host_that_answers_gets_the_message() {
     site.dns.mx("partner.test", 10, "busy.partner.test");
     site.dns.mx("partner.test", 20, "mx.partner.test");
     site.dns.mx("partner.test", 30, "never.partner.test");
-    for (host, address) in [("dead", "127.0.0.1"), ("busy", "127.0.0.2"), ("mx", "127.0.0.3"), ("never", "127.0.0.2")] {
+    for (host, address) in
+        [("dead", "127.0.0.1"), ("busy", "127.0.0.2"), ("mx", "127.0.0.3"), ("never", "127.0.0.2")]
+    {
         site.dns.host(&format!("{host}.partner.test"), address);
     }
     let busy = Script { greeting: "421 busy", ..POLITE };
@@ -84,10 +89,26 @@ async fn what_can_never_arrive_is_reported_at_once() {
         let report = &inbox[count];
         let parsed = mail_parser::MessageParser::default().parse(report).unwrap();
         assert_eq!(parsed.attachment_count(), 2, "{report}");
-        assert!(report.contains("report-type=delivery-status") && report.contains("Auto-Submitted: auto-replied"));
-        assert!(report.contains(&format!("Final-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: {status}\r\n")), "{report}");
-        assert!(report.contains("Subject: hello") && !report.contains("How are you?") && !report.contains('\x1b'));
-        assert!(report.starts_with("From: ") || report.contains("\r\nFrom: Mail Delivery System <mailer-daemon@mail.example.test>"));
+        assert!(
+            report.contains("report-type=delivery-status")
+                && report.contains("Auto-Submitted: auto-replied")
+        );
+        assert!(
+            report.contains(&format!(
+                "Final-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: {status}\r\n"
+            )),
+            "{report}"
+        );
+        assert!(
+            report.contains("Subject: hello")
+                && !report.contains("How are you?")
+                && !report.contains('\x1b')
+        );
+        assert!(
+            report.starts_with("From: ")
+                || report
+                    .contains("\r\nFrom: Mail Delivery System <mailer-daemon@mail.example.test>")
+        );
     }
     hop.wait(5).await;
     site.wait_for_spool(<[_]>::is_empty).await;
@@ -105,7 +126,9 @@ async fn greylisting_delays_and_the_other_recipients_get_theirs_once() {
     other.wait(1).await;
     let deferred = |attempts: u32| {
         move |spool: &[posthouse_store::SpoolEntry]| {
-            spool.first().is_some_and(|e| e.recipients.len() == 1 && e.recipients[0].attempts == attempts)
+            spool
+                .first()
+                .is_some_and(|e| e.recipients.len() == 1 && e.recipients[0].attempts == attempts)
         }
     };
     let spool = site.wait_for_spool(deferred(1)).await;
@@ -130,10 +153,18 @@ async fn a_late_message_is_reported_once_and_given_up_in_the_end() {
     let slow = Script { rcpt: &[("", "451 4.3.0 come back")], ..POLITE };
     let _hop = NextHop::start("127.0.0.2", site.remote_port, slow).await;
     submit(&site, &["friend@slow.test", "anna@broken.test"]).await;
-    site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients.iter().all(|r| r.attempts == 1))).await;
+    site.wait_for_spool(|s| {
+        s.first().is_some_and(|e| e.recipients.iter().all(|r| r.attempts == 1))
+    })
+    .await;
     site.pass(Duration::from_secs(5 * 3600));
     let inbox = site.wait_for_inbox("anna", 2).await; // one for each domain
-    assert!(inbox.iter().all(|report| report.contains("Action: delayed") && report.contains("Will-Retry-Until: ")));
+    assert!(
+        inbox
+            .iter()
+            .all(|report| report.contains("Action: delayed")
+                && report.contains("Will-Retry-Until: "))
+    );
     site.wait_for_spool(|s| s[0].recipients.iter().all(|r| r.attempts == 2)).await;
     site.pass(Duration::from_secs(6 * 3600));
     site.wait_for_spool(|s| s[0].recipients.iter().all(|r| r.attempts == 3)).await;
@@ -174,7 +205,12 @@ async fn alias_loops_and_domains_of_ours_never_go_through_dns() {
     client.send(MESSAGE.as_bytes()).await;
     client.expect(".", 250).await;
     let report = site.wait_for_inbox("anna", 1).await.remove(0);
-    assert!(report.contains("Final-Recipient: rfc822; ben@example.test\r\nAction: delivered\r\nStatus: 2.1.5"), "{report}");
+    assert!(
+        report.contains(
+            "Final-Recipient: rfc822; ben@example.test\r\nAction: delivered\r\nStatus: 2.1.5"
+        ),
+        "{report}"
+    );
     assert_eq!(site.inbox("ben").await.len(), 1);
     site.wait_for_spool(<[_]>::is_empty).await;
     assert!(hop.commands().is_empty());
@@ -204,15 +240,25 @@ async fn parameters_travel_with_the_message_and_nothing_is_downgraded() {
     let old = Script { extensions: &["old.test", "SIZE 400"], ..POLITE };
     let old = NextHop::start("127.0.0.3", site.remote_port, old).await;
     let mut client = site.signed_on("anna").await;
-    client.expect("MAIL FROM:<anna@example.test> BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=a+2Bb", 250).await;
-    client.expect("RCPT TO:<jürgen@partner.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;j+2Bx@partner.test", 250).await;
+    client
+        .expect("MAIL FROM:<anna@example.test> BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=a+2Bb", 250)
+        .await;
+    client
+        .expect(
+            "RCPT TO:<jürgen@partner.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;j+2Bx@partner.test",
+            250,
+        )
+        .await;
     client.expect("DATA", 354).await;
     client.send("From: anna@example.test\r\nSubject: Grüße\r\n\r\nGrüße\r\n".as_bytes()).await;
     client.expect(".", 250).await;
     assert!(hop.wait(1).await[0].contains("Subject: Grüße"));
     let commands = hop.commands();
     assert!(commands[1].ends_with(" BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=a+2Bb"), "{commands:?}");
-    assert_eq!(commands[2], "RCPT TO:<jürgen@partner.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;j+2Bx@partner.test");
+    assert_eq!(
+        commands[2],
+        "RCPT TO:<jürgen@partner.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;j+2Bx@partner.test"
+    );
     site.wait_for_spool(<[_]>::is_empty).await;
     assert!(site.inbox("anna").await.is_empty(), "the next hop reports success itself");
     let large = "x".repeat(900);
@@ -220,7 +266,10 @@ async fn parameters_travel_with_the_message_and_nothing_is_downgraded() {
         ("SMTPUTF8", "jürgen@old.test", "x", "5.6.7"),
         ("BODY=8BITMIME", "a@old.test", "Grüße", "5.6.3"),
         ("", "a@old.test", large.as_str(), "5.3.4"),
-    ].into_iter().enumerate() {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         client.expect(&format!("MAIL FROM:<anna@example.test> {parameters}"), 250).await;
         client.expect(&format!("RCPT TO:<{recipient}>"), 250).await;
         client.expect("DATA", 354).await;
@@ -247,7 +296,10 @@ async fn broken_starttls_does_not_keep_mail_back() {
     let hop = NextHop::start("127.0.0.2", site.remote_port, script).await;
     submit(&site, &["friend@partner.test"]).await;
     hop.wait(1).await;
-    assert_eq!(&hop.commands()[..3], ["EHLO mail.example.test", "STARTTLS", "EHLO mail.example.test"]);
+    assert_eq!(
+        &hop.commands()[..3],
+        ["EHLO mail.example.test", "STARTTLS", "EHLO mail.example.test"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,7 +315,8 @@ async fn an_administrator_can_retry_and_remove() {
     hop.wait(1).await;
     site.wait_for_spool(<[_]>::is_empty).await;
     submit(&site, &["friend@broken.test"]).await;
-    let spool = site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients[0].attempts == 1)).await;
+    let spool =
+        site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients[0].attempts == 1)).await;
     site.store.request(Request::SpoolRemove { id: spool[0].id }).await.unwrap();
     site.wait_for_spool(<[_]>::is_empty).await;
     assert!(site.inbox("anna").await.is_empty());

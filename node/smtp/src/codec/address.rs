@@ -30,13 +30,13 @@ pub struct Path {
 impl Address {
     /// Reads `local@domain` without angle brackets. Source routes, control characters and lengths above the limits
     /// are refused. The domain becomes lower case and A-labels, a quoted local part loses its quotes if it can.
-    pub fn parse(text: &str) -> Result<Path, ()> {
+    pub fn parse(text: &str) -> Option<Path> {
         if text.len() > MAX_PATH || text.chars().any(char::is_control) {
-            return Err(());
+            return None;
         }
         let (local, rest) = local_part(text)?;
-        let domain = domain(rest.strip_prefix('@').ok_or(())?)?;
-        Ok(Path { address: Self { local, domain }, international: !text.is_ascii() })
+        let domain = domain(rest.strip_prefix('@')?)?;
+        Some(Path { address: Self { local, domain }, international: !text.is_ascii() })
     }
 
     /// The local part as it stands in a path, quoted if it must be.
@@ -77,37 +77,36 @@ impl fmt::Display for Address {
 }
 
 /// The local part at the start of `text`, and the rest.
-fn local_part(text: &str) -> Result<(String, &str), ()> {
+fn local_part(text: &str) -> Option<(String, &str)> {
     let (local, rest) = if let Some(quoted) = text.strip_prefix('"') {
         quoted_string(quoted)?
     } else {
-        let end = text.find('@').ok_or(())?;
-        let (local, rest) = text.split_at_checked(end).ok_or(())?;
+        let (local, rest) = text.split_at_checked(text.find('@')?)?;
         if !is_dot_string(local) {
-            return Err(());
+            return None;
         }
         (local.to_owned(), rest)
     };
-    if local.is_empty() || local.len() > MAX_LOCAL_PART { Err(()) } else { Ok((local, rest)) }
+    (1..=MAX_LOCAL_PART).contains(&local.len()).then_some((local, rest))
 }
 
 /// What follows an opening quote: the local part in its simplest form, and the rest.
-fn quoted_string(text: &str) -> Result<(String, &str), ()> {
+fn quoted_string(text: &str) -> Option<(String, &str)> {
     let mut content = String::new();
     let mut chars = text.char_indices();
     let end = loop {
-        match chars.next().ok_or(())? {
+        match chars.next()? {
             (at, '"') => break at + 1,
             (_, '\\') => match chars.next() {
                 Some((_, c)) if c.is_ascii() => content.push(c),
-                _ => return Err(()),
+                _ => return None,
             },
             (_, c) => content.push(c),
         }
     };
-    let rest = text.get(end..).ok_or(())?;
+    let rest = text.get(end..)?;
     if is_dot_string(&content) {
-        return Ok((content, rest));
+        return Some((content, rest));
     }
     let mut quoted = String::from("\"");
     for c in content.chars() {
@@ -117,28 +116,27 @@ fn quoted_string(text: &str) -> Result<(String, &str), ()> {
         quoted.push(c);
     }
     quoted.push('"');
-    Ok((quoted, rest))
+    Some((quoted, rest))
 }
 
 fn is_dot_string(text: &str) -> bool {
-    let is_atext = |c: char| {
-        c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii()
-    };
+    let is_atext =
+        |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii();
     text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
-fn domain(text: &str) -> Result<String, ()> {
+fn domain(text: &str) -> Option<String> {
     if text.starts_with('[') {
-        return literal(text).map(|_| text.to_ascii_lowercase()).ok_or(());
+        return literal(text).map(|_| text.to_ascii_lowercase());
     }
     let ascii = if text.is_ascii() {
         text.to_ascii_lowercase()
     } else {
         // IDNA (RFC 5891): a look-alike of a domain of ours becomes a different A-label
-        let name = Name::from_utf8(text).map_err(|_| ())?;
+        let name = Name::from_utf8(text).ok()?;
         name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
     };
-    if is_domain(&ascii) { Ok(ascii) } else { Err(()) }
+    is_domain(&ascii).then_some(ascii)
 }
 
 /// Labels of letters, digits, hyphens and underscores (seen in the wild), at most 63 bytes each.

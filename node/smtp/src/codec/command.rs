@@ -142,7 +142,7 @@ fn mail_from(rest: &str) -> Result<Command, Reply> {
     let (path, rest) = angle(keyword(rest, "FROM:")?).ok_or(Reply::BadSender)?;
     let path = match path {
         "" => None,
-        path => Some(Address::parse(path).map_err(|()| Reply::BadSender)?),
+        path => Some(Address::parse(path).ok_or(Reply::BadSender)?),
     };
     let parameters = MailParameters::parse(rest)?;
     if path.as_ref().is_some_and(|path| path.international) && !parameters.utf8 {
@@ -157,7 +157,7 @@ fn rcpt_to(rest: &str) -> Result<Command, Reply> {
     let path = if bare_postmaster {
         Path { address: Address::postmaster("localhost"), international: false }
     } else {
-        Address::parse(path).map_err(|()| Reply::BadRecipient)?
+        Address::parse(path).ok_or(Reply::BadRecipient)?
     };
     let parameters = RcptParameters::parse(rest)?;
     Ok(Command::RcptTo(RcptTo { path, bare_postmaster, parameters }))
@@ -166,7 +166,9 @@ fn rcpt_to(rest: &str) -> Result<Command, Reply> {
 /// What follows `FROM:` or `TO:`. A space behind the colon is wrong and common; it is taken.
 fn keyword<'a>(text: &'a str, keyword: &str) -> Result<&'a str, Reply> {
     match text.split_at_checked(keyword.len()) {
-        Some((head, rest)) if head.eq_ignore_ascii_case(keyword) => Ok(rest.trim_start_matches(' ')),
+        Some((head, rest)) if head.eq_ignore_ascii_case(keyword) => {
+            Ok(rest.trim_start_matches(' '))
+        }
         _ => Err(Reply::SyntaxError),
     }
 }

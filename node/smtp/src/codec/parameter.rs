@@ -151,7 +151,7 @@ fn original(value: &str) -> Result<String, Reply> {
         return Err(Reply::SyntaxError);
     }
     let address = bounded(decode_xtext(address), MAX_ORCPT)?;
-    if kind.eq_ignore_ascii_case("rfc822") && Address::parse(&address).is_err() {
+    if kind.eq_ignore_ascii_case("rfc822") && Address::parse(&address).is_none() {
         return Err(Reply::BadRecipient);
     }
     Ok(format!("{kind};{address}"))

@@ -129,5 +129,5 @@ fn angle_address(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
 }
 
 fn address(text: String) -> Option<String> {
-    crate::codec::Address::parse(&text).ok().map(|path| path.address.to_string())
+    crate::codec::Address::parse(&text).map(|path| path.address.to_string())
 }

@@ -38,9 +38,10 @@ impl Action {
             Self::Delayed => {
                 ("Delayed", "Your message is late. Nothing is to be done, it is tried again for:")
             }
-            Self::Relayed => {
-                ("Relayed", "Your message was handed on to a host that sends no further reports, for:")
-            }
+            Self::Relayed => (
+                "Relayed",
+                "Your message was handed on to a host that sends no further reports, for:",
+            ),
             Self::Delivered => ("Delivered", "Your message is in the mailbox of:"),
         }
     }
@@ -116,7 +117,11 @@ pub fn build_report(spec: &ReportSpec<'_>) -> Vec<u8> {
     let full = spec.return_full && worst == Action::Failed && original.len() <= MAX_RETURNED;
     let (kind, returned) =
         if full { ("rfc822", original) } else { ("rfc822-headers", header(original)) };
-    let kind = if full || returned.is_ascii() { format!("message/{kind}") } else { "message/global-headers".into() };
+    let kind = if full || returned.is_ascii() {
+        format!("message/{kind}")
+    } else {
+        "message/global-headers".into()
+    };
     let encoding = if returned.is_ascii() { "7bit" } else { "8bit" };
     let _ = write!(out, "--{boundary}\r\nContent-Type: {kind}\r\n");
     let _ = write!(out, "Content-Transfer-Encoding: {encoding}\r\n\r\n");
@@ -145,7 +150,12 @@ fn human(spec: &ReportSpec<'_>) -> String {
     for action in actions {
         let _ = write!(text, "\r\n{}\r\n\r\n", action.words().1);
         for reported in spec.recipients.iter().filter(|r| r.action == action) {
-            let _ = write!(text, "  <{}>\r\n    {}\r\n", reported.address, clean(&reported.diagnostic, true));
+            let _ = write!(
+                text,
+                "  <{}>\r\n    {}\r\n",
+                reported.address,
+                clean(&reported.diagnostic, true)
+            );
         }
         if action == Action::Delayed {
             let _ = write!(text, "\r\nIt is given up at {}.\r\n", date_time(spec.give_up));
@@ -166,10 +176,12 @@ fn status(spec: &ReportSpec<'_>) -> String {
             let _ = write!(text, "Original-Recipient: {}\r\n", clean(original, false));
         }
         let _ = write!(text, "Final-Recipient: {kind}; {}\r\n", reported.address);
-        let _ = write!(text, "Action: {}\r\nStatus: {}\r\n", reported.action.name(), reported.status);
+        let _ =
+            write!(text, "Action: {}\r\nStatus: {}\r\n", reported.action.name(), reported.status);
         if let Some(remote) = &reported.remote {
             let _ = write!(text, "Remote-MTA: dns; {}\r\n", clean(remote, false));
-            let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", clean(&reported.diagnostic, false));
+            let _ =
+                write!(text, "Diagnostic-Code: smtp; {}\r\n", clean(&reported.diagnostic, false));
         }
         if reported.action == Action::Delayed {
             let _ = write!(text, "Will-Retry-Until: {}\r\n", date_time(spec.give_up));

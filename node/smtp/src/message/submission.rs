@@ -35,7 +35,9 @@ pub fn complete(
         return Err(Reply::DoubleField);
     }
     let mut claimed = Vec::new();
-    for field in ["From", "Sender", "Resent-From", "Resent-Sender"].iter().flat_map(|n| header.all(n)) {
+    for field in
+        ["From", "Sender", "Resent-From", "Resent-Sender"].iter().flat_map(|n| header.all(n))
+    {
         claimed.extend(parse_address_list(&field.value()).ok_or(Reply::BadHeader)?);
     }
     let mut out = Vec::with_capacity(message.len() + 256);

@@ -45,7 +45,10 @@ impl SenderContext {
             Err(failure) => return vec![Outcome::Deferred(failure); job.recipients.len()],
         };
         let mut decisions: Decisions = vec![None; job.recipients.len()];
-        let mut last = Failure::own("4.4.4", "none of the hosts of the domain has an address that can be used");
+        let mut last = Failure::own(
+            "4.4.4",
+            "none of the hosts of the domain has an address that can be used",
+        );
         let mut reached = false;
         let mut tries = 0;
         'hosts: for host in &hosts {
@@ -62,7 +65,8 @@ impl SenderContext {
                         }
                     }
                     Err(HopError::Ourselves) => {
-                        let failure = Failure::own("5.4.6", "mail for this domain comes back to this host");
+                        let failure =
+                            Failure::own("5.4.6", "mail for this domain comes back to this host");
                         return vec![Outcome::Failed(failure); job.recipients.len()];
                     }
                     Err(error) => last = unreachable(host, address, &error),
@@ -88,7 +92,9 @@ impl SenderContext {
         match self.resolver.next_hops(domain, &self.host).await {
             NextHops::Hosts(hosts) => Ok(hosts),
             NextHops::NullMx => failed("5.1.10", "the domain takes no mail (null MX)"),
-            NextHops::NoDomain => failed("5.1.2", "there is no such domain, or it has no mail host"),
+            NextHops::NoDomain => {
+                failed("5.1.2", "there is no such domain, or it has no mail host")
+            }
             NextHops::Loop => failed("5.4.6", "mail for this domain comes back to this host"),
             NextHops::Unavailable(text) => {
                 let text = format!("DNS has no answer for the domain at the moment: {text}");
@@ -100,7 +106,7 @@ impl SenderContext {
     /// Addresses of a host that mail may be sent to. Loopback is this node itself, unless a test sends to another port.
     async fn addresses(&self, host: &str) -> Vec<SocketAddr> {
         let port = u16::try_from(self.directory.integer(key::SMTP_REMOTE_PORT)).unwrap_or(25);
-        let literal = Address::parse(&format!("x@{host}")).ok().and_then(|path| path.address.literal());
+        let literal = Address::parse(&format!("x@{host}")).and_then(|path| path.address.literal());
         let addresses = match literal {
             Some(address) => vec![address],
             None => self.resolver.addresses(host).await.unwrap_or_default(),
@@ -146,9 +152,14 @@ async fn transact(
     let open: Vec<usize> =
         decisions.iter().enumerate().filter(|(_, d)| d.is_none()).map(|(at, _)| at).collect();
     for batch in open.chunks(MAX_RECIPIENTS) {
-        let mut transaction = Transaction { client: &mut client, host, job, needs: &needs, decisions };
+        let mut transaction =
+            Transaction { client: &mut client, host, job, needs: &needs, decisions };
         if let Err(error) = transaction.run(batch, &text).await {
-            return Err(Failure { status: "4.4.2".into(), text: format!("{host}: {error}"), remote: None });
+            return Err(Failure {
+                status: "4.4.2".into(),
+                text: format!("{host}: {error}"),
+                remote: None,
+            });
         }
     }
     tracing::debug!(target: "debug", host, tls = ?client.tls, "transaction ended");
@@ -181,13 +192,18 @@ impl Needs {
     fn check(&self, client: &Client, job: &Job<'_>, decisions: &mut Decisions) {
         let extensions = &client.extensions;
         let too_large = extensions.size.is_some_and(|max| self.size > max);
-        for (recipient, decision) in job.recipients.iter().zip(decisions).filter(|(_, d)| d.is_none()) {
+        for (recipient, decision) in
+            job.recipients.iter().zip(decisions).filter(|(_, d)| d.is_none())
+        {
             let utf8 = self.utf8 || !recipient.address.is_ascii();
             let failure = match () {
-                () if too_large => Failure::own("5.3.4", "the message is too large for the next hop"),
-                () if utf8 && !extensions.utf8 => {
-                    Failure::own("5.6.7", "the next hop does not take international addresses (SMTPUTF8)")
+                () if too_large => {
+                    Failure::own("5.3.4", "the message is too large for the next hop")
                 }
+                () if utf8 && !extensions.utf8 => Failure::own(
+                    "5.6.7",
+                    "the next hop does not take international addresses (SMTPUTF8)",
+                ),
                 () if self.eight_bit && !extensions.eight_bit => {
                     Failure::own("5.6.3", "the next hop does not take 8-bit text (8BITMIME)")
                 }
@@ -335,7 +351,9 @@ impl Transaction<'_> {
         let mut line = format!("RCPT TO:<{}>", recipient.address);
         if self.client.extensions.dsn {
             line.push_str(&notify(recipient.notify));
-            if let Some((kind, original)) = recipient.original.as_ref().and_then(|o| o.split_once(';')) {
+            if let Some((kind, original)) =
+                recipient.original.as_ref().and_then(|o| o.split_once(';'))
+            {
                 line.push_str(&format!(" ORCPT={kind};{}", encode_xtext(original)));
             }
         }

@@ -101,7 +101,8 @@ impl Client {
         own: &str,
         tls: Option<Arc<rustls::ClientConfig>>,
     ) -> Result<Self, HopError> {
-        let stream = timeout(CONNECT, TcpStream::connect(address)).await.map_err(io::Error::from)??;
+        let stream =
+            timeout(CONNECT, TcpStream::connect(address)).await.map_err(io::Error::from)??;
         let _ = stream.set_nodelay(true);
         let mut client = Self {
             stream: Box::new(stream),
@@ -116,7 +117,9 @@ impl Client {
         }
         client.hello(own).await?;
         match tls {
-            Some(config) if client.extensions.start_tls => client.start_tls(config, host, own).await,
+            Some(config) if client.extensions.start_tls => {
+                client.start_tls(config, host, own).await
+            }
             _ => Ok(client),
         }
     }
@@ -131,7 +134,8 @@ impl Client {
         if response.code != 250 {
             return Err(HopError::Refused(response.text()));
         }
-        let name = response.lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default();
+        let name =
+            response.lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default();
         if name.eq_ignore_ascii_case(own) { Err(HopError::Ourselves) } else { Ok(()) }
     }
 
@@ -243,7 +247,8 @@ pub(super) fn notify(bits: u8) -> String {
         .map(|(_, word)| word)
         .collect();
     let mut parameter = String::from(" NOTIFY=");
-    let _ = write!(parameter, "{}", if words.is_empty() { "NEVER".into() } else { words.join(",") });
+    let _ =
+        write!(parameter, "{}", if words.is_empty() { "NEVER".into() } else { words.join(",") });
     parameter
 }
 
@@ -264,7 +269,12 @@ mod tests {
 
     #[test]
     fn notify_is_said_when_it_is_not_the_default() {
-        for (bits, text) in [(6, ""), (0, " NOTIFY=NEVER"), (1, " NOTIFY=SUCCESS"), (7, " NOTIFY=SUCCESS,FAILURE,DELAY")] {
+        for (bits, text) in [
+            (6, ""),
+            (0, " NOTIFY=NEVER"),
+            (1, " NOTIFY=SUCCESS"),
+            (7, " NOTIFY=SUCCESS,FAILURE,DELAY"),
+        ] {
             assert_eq!(notify(bits), text);
         }
     }

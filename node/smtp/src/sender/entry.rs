@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     codec::Address,
-    message::{Reported, ReportSpec, build_report},
+    message::{ReportSpec, Reported, build_report},
     serve::{create_mailboxes, is_local, parse_remote},
 };
 
@@ -84,11 +84,11 @@ fn groups<'a>(context: &SenderContext, entry: &'a SpoolEntry) -> Vec<Group<'a>> 
     let mut groups = Vec::new();
     for state in &entry.recipients {
         match Address::parse(&state.recipient.address) {
-            Ok(path) if is_local(&context.directory, path.address.domain()) => {
+            Some(path) if is_local(&context.directory, path.address.domain()) => {
                 groups.push(Group::Here(state));
             }
-            Ok(path) => domains.entry(path.address.domain().to_owned()).or_default().push(state),
-            Err(()) => groups.push(Group::Malformed(state)),
+            Some(path) => domains.entry(path.address.domain().to_owned()).or_default().push(state),
+            None => groups.push(Group::Malformed(state)),
         }
     }
     groups.extend(domains.into_iter().map(|(domain, states)| Group::Domain(domain, states)));
@@ -102,7 +102,9 @@ fn log(entry: &SpoolEntry, results: &Results<'_>) {
             Outcome::Delivered => ("delivered", "into the mailbox".to_owned()),
             Outcome::Sent { host, .. } => ("sent", host.clone()),
             Outcome::Failed(failure) => ("failed", format!("{} {}", failure.status, failure.text)),
-            Outcome::Deferred(failure) => ("deferred", format!("{} {}", failure.status, failure.text)),
+            Outcome::Deferred(failure) => {
+                ("deferred", format!("{} {}", failure.status, failure.text))
+            }
         };
         tracing::info!(target: "mail", id, to = ?address, from = ?sender, attempts = state.attempts + 1, text = ?text, "{word}");
         metrics::counter!("posthouse_smtp_sent_total", "outcome" => word).increment(1);
@@ -196,7 +198,9 @@ impl SenderContext {
                         mailbox: MailboxId(account.0),
                         address: sender.clone(),
                     }),
-                    Target::Remote(address) => relay.extend(parse_remote(&address).map(|_| to(address))),
+                    Target::Remote(address) => {
+                        relay.extend(parse_remote(&address).map(|_| to(address)))
+                    }
                 }
             }
         } else {

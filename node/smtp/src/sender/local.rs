@@ -3,8 +3,8 @@
 
 use posthouse_directory::Target;
 use posthouse_store::{
-    Call, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Request, RequestId, Response,
-    SpoolEntry, SpoolRecipient,
+    Call, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Request, RequestId,
+    Response, SpoolEntry, SpoolRecipient,
 };
 
 use super::{
@@ -59,7 +59,9 @@ impl SenderContext {
                 Ok(Response::Accepted { .. }) => return Outcome::Delivered,
                 Ok(Response::Refused(Refusal::NoSuchMailbox(_))) => {
                     let mailboxes = local.iter().map(|recipient| recipient.mailbox);
-                    if let Err(error) = create_mailboxes(&self.store, &self.directory, mailboxes).await {
+                    if let Err(error) =
+                        create_mailboxes(&self.store, &self.directory, mailboxes).await
+                    {
                         return Outcome::Deferred(Failure::own("4.3.0", error.to_string()));
                     }
                 }
@@ -68,7 +70,10 @@ impl SenderContext {
                 }
                 Ok(other) => {
                     tracing::error!(target: "error", ?other, "the store refused a message");
-                    return Outcome::Deferred(Failure::own("4.3.0", "the store refused the message"));
+                    return Outcome::Deferred(Failure::own(
+                        "4.3.0",
+                        "the store refused the message",
+                    ));
                 }
                 Err(error) => return Outcome::Deferred(Failure::own("4.3.0", error.to_string())),
             }

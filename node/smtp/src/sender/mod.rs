@@ -116,7 +116,8 @@ async fn start_due(context: &Arc<SenderContext>, tasks: &TaskTracker) {
             return;
         }
         let due = Some(context.env.clock.now());
-        let entries = match context.store.request(Request::Spool { after, limit: PAGE, due }).await {
+        let entries = match context.store.request(Request::Spool { after, limit: PAGE, due }).await
+        {
             Ok(Response::Spool(entries)) => entries,
             Ok(other) => {
                 tracing::error!(target: "error", ?other, "the spool cannot be listed");

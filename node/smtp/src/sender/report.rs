@@ -64,7 +64,11 @@ impl Record {
         let recorded = match outcome {
             Outcome::Delivered => {
                 if notify & SUCCESS != 0 {
-                    self.report(state, ReportAction::Delivered, &Failure::own("2.1.5", "delivered"));
+                    self.report(
+                        state,
+                        ReportAction::Delivered,
+                        &Failure::own("2.1.5", "delivered"),
+                    );
                 }
                 SpoolOutcome::Done
             }
@@ -80,7 +84,8 @@ impl Record {
                 SpoolOutcome::Done
             }
             Outcome::Deferred(failure) if age >= patience.give_up => {
-                let text = format!("given up after {} hours: {}", age.as_secs() / 3600, failure.text);
+                let text =
+                    format!("given up after {} hours: {}", age.as_secs() / 3600, failure.text);
                 let status = "5.4.7".to_owned();
                 self.failed(state, &Failure { status, text, remote: failure.remote.clone() });
                 SpoolOutcome::Done
@@ -92,7 +97,9 @@ impl Record {
                 }
                 let again = now.after(pause(state.attempts.saturating_add(1), random));
                 // the last attempt comes when the time is up, not hours later
-                let again = again.min(entry.accepted.after(patience.give_up)).max(now.after(Duration::from_secs(1)));
+                let again = again
+                    .min(entry.accepted.after(patience.give_up))
+                    .max(now.after(Duration::from_secs(1)));
                 self.due = Some(self.due.map_or(again, |due| due.min(again)));
                 let delay_reported = state.delay_reported || late;
                 SpoolOutcome::Deferred { error: failure.text.clone(), delay_reported }
@@ -138,7 +145,13 @@ mod tests {
 
     const HOUR: u64 = 3_600_000;
 
-    fn judge(outcome: Outcome, hours: u64, notify: u8, sender: &str, delay_reported: bool) -> Record {
+    fn judge(
+        outcome: Outcome,
+        hours: u64,
+        notify: u8,
+        sender: &str,
+        delay_reported: bool,
+    ) -> Record {
         let recipient = RelayRecipient { address: "a@x.test".into(), original: None, notify };
         let state = SpoolRecipient { recipient, attempts: 1, last_error: None, delay_reported };
         let entry = SpoolEntry {
@@ -156,8 +169,10 @@ mod tests {
             body: BodyHash([0; 32]),
             size: 1,
         };
-        let patience =
-            Patience { delay: Duration::from_secs(4 * 3600), give_up: Duration::from_secs(100 * 3600) };
+        let patience = Patience {
+            delay: Duration::from_secs(4 * 3600),
+            give_up: Duration::from_secs(100 * 3600),
+        };
         Record::of(&entry, &[(&state, outcome)], patience, Timestamp(hours * HOUR), &Middle)
     }
 
@@ -169,20 +184,20 @@ mod tests {
         let sent = |reports| Outcome::Sent { host: "mx".into(), reports };
         // outcome, hours, notify, sender, told of delay before → report, done
         for (outcome, hours, notify, sender, told, report, done) in [
-            (failed(),           0,   6, "s@y", false, Some(Failed),    true),
-            (failed(),           0,   0, "s@y", false, None,            true),
-            (failed(),           0,   6, "",    false, None,            true), // never about a report
-            (deferred(),         1,   6, "s@y", false, None,            false),
-            (deferred(),         4,   6, "s@y", false, Some(Delayed),   false),
-            (deferred(),         4,   2, "s@y", false, None,            false),
-            (deferred(),         5,   6, "s@y", true,  None,            false), // once
-            (deferred(),         100, 6, "s@y", true,  Some(Failed),    true),
-            (deferred(),         100, 6, "",    true,  None,            true),
-            (sent(false),        0,   6, "s@y", false, None,            true),
-            (sent(false),        0,   7, "s@y", false, Some(Relayed),   true),
-            (sent(true),         0,   7, "s@y", false, None,            true), // the next hop reports
-            (Outcome::Delivered, 0,   1, "s@y", false, Some(Delivered), true),
-            (Outcome::Delivered, 0,   6, "s@y", false, None,            true),
+            (failed(), 0, 6, "s@y", false, Some(Failed), true),
+            (failed(), 0, 0, "s@y", false, None, true),
+            (failed(), 0, 6, "", false, None, true), // never about a report
+            (deferred(), 1, 6, "s@y", false, None, false),
+            (deferred(), 4, 6, "s@y", false, Some(Delayed), false),
+            (deferred(), 4, 2, "s@y", false, None, false),
+            (deferred(), 5, 6, "s@y", true, None, false), // once
+            (deferred(), 100, 6, "s@y", true, Some(Failed), true),
+            (deferred(), 100, 6, "", true, None, true),
+            (sent(false), 0, 6, "s@y", false, None, true),
+            (sent(false), 0, 7, "s@y", false, Some(Relayed), true),
+            (sent(true), 0, 7, "s@y", false, None, true), // the next hop reports
+            (Outcome::Delivered, 0, 1, "s@y", false, Some(Delivered), true),
+            (Outcome::Delivered, 0, 6, "s@y", false, None, true),
         ] {
             let record = judge(outcome.clone(), hours, notify, sender, told);
             assert_eq!(record.reported.first().map(|r| r.action), report, "{outcome:?} {hours}");

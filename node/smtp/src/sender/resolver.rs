@@ -42,10 +42,11 @@ impl Resolver {
 
     /// With one server, for tests and for nodes with a DNS server of their own.
     pub fn at(server: SocketAddr) -> Result<Self, String> {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-            connection.port = server.port();
-            connection
-        });
+        let connections =
+            [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
         let server = NameServerConfig::new(server.ip(), true, connections.to_vec());
         let config = ResolverConfig::from_name_servers(vec![server]);
         let provider = TokioRuntimeProvider::default();
@@ -105,11 +106,13 @@ impl Resolver {
         for kind in [RecordType::A, RecordType::AAAA] {
             match self.0.lookup(name.clone(), kind).await {
                 Ok(lookup) => {
-                    addresses.extend(lookup.answers().iter().filter_map(|record| match &record.data {
-                        RData::A(a) => Some(IpAddr::V4(a.0)),
-                        RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
-                        _ => None,
-                    }));
+                    addresses.extend(lookup.answers().iter().filter_map(
+                        |record| match &record.data {
+                            RData::A(a) => Some(IpAddr::V4(a.0)),
+                            RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
+                            _ => None,
+                        },
+                    ));
                 }
                 Err(error) if error.is_nx_domain() || is_empty(&error) => {}
                 Err(error) => problem = Some(error.to_string()),

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use posthouse_directory::{AccountId, Target};
 use posthouse_store::{
-    Call, Envelope, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Request, RequestId,
-    Response, StoreError,
+    Call, Envelope, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Request,
+    RequestId, Response, StoreError,
 };
 
 use super::{
@@ -163,7 +163,10 @@ impl Context {
             let local = plan
                 .local
                 .iter()
-                .map(|(mailbox, address)| LocalRecipient { mailbox: *mailbox, address: address.clone() })
+                .map(|(mailbox, address)| LocalRecipient {
+                    mailbox: *mailbox,
+                    address: address.clone(),
+                })
                 .collect();
             let (relay, message) = (plan.relay.clone(), message.clone());
             let request = Request::Deliver { envelope: envelope.clone(), local, relay, message };
@@ -171,7 +174,9 @@ impl Context {
                 Ok(Response::Accepted { .. }) => return Reply::Accepted,
                 Ok(Response::Refused(Refusal::NoSuchMailbox(_))) => {
                     let mailboxes = plan.local.keys().copied();
-                    if let Err(error) = create_mailboxes(&self.store, &self.directory, mailboxes).await {
+                    if let Err(error) =
+                        create_mailboxes(&self.store, &self.directory, mailboxes).await
+                    {
                         return unavailable(&error);
                     }
                 }
@@ -204,7 +209,8 @@ impl Context {
                 .iter()
                 .find(|r| r.targets.contains(&Target::Mailbox(account)))
                 .map_or(0, |recipient| recipient.notify & !SUCCESS);
-            let address = self.directory.account(account).and_then(|a| self.directory.address_of(&a));
+            let address =
+                self.directory.account(account).and_then(|a| self.directory.address_of(&a));
             if let Some(address) = address.filter(|address| parse_remote(address).is_some()) {
                 plan.relay(RelayRecipient { address, original: None, notify });
             }

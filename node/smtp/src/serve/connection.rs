@@ -123,7 +123,7 @@ impl Connection {
         let mut since = Instant::now();
         let mut expected = self.session.expects();
         loop {
-            while let Some(action) = self.session.next() {
+            while let Some(action) = self.session.advance() {
                 match action {
                     Action::Close => {
                         self.flush(&mut stream).await?;
@@ -213,7 +213,9 @@ impl Connection {
         let answer = match action {
             Action::SignOn(auth) => Answer::SignOn(self.sign_on(auth).await),
             Action::Sasl(message) => Answer::SignOn(self.sasl(&message).await),
-            Action::CheckSender(address) => Answer::Checked(self.check_sender(&address.to_string())),
+            Action::CheckSender(address) => {
+                Answer::Checked(self.check_sender(&address.to_string()))
+            }
             Action::Resolve(rcpt, size) => {
                 let from = self.peer.address;
                 Answer::Resolved(self.context.recipient(self.mode, from, *rcpt, size).await)

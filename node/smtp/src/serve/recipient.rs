@@ -100,7 +100,8 @@ impl Context {
                     let request = Request::CreateMailbox { mailbox, quota: wanted };
                     self.store.request(request).await.map_err(|e| unavailable(&e))?;
                 }
-                let bytes = wanted.bytes.is_some_and(|max| usage.bytes.saturating_add(size.max(1)) > max);
+                let bytes =
+                    wanted.bytes.is_some_and(|max| usage.bytes.saturating_add(size.max(1)) > max);
                 let items = wanted.items.is_some_and(|max| usage.items >= max);
                 if bytes || items { Err(Reply::MailboxFull) } else { Ok(()) }
             }
@@ -146,7 +147,7 @@ pub(crate) async fn create_mailboxes(
 
 /// An address that an alias names; a malformed one is left out and logged.
 pub(crate) fn parse_remote(text: &str) -> Option<Address> {
-    let address = Address::parse(text).ok().map(|path| path.address);
+    let address = Address::parse(text).map(|path| path.address);
     if address.is_none() {
         tracing::warn!(target: "warning", address = ?text, "an alias names an address that cannot be used");
     }
@@ -154,5 +155,8 @@ pub(crate) fn parse_remote(text: &str) -> Option<Address> {
 }
 
 pub(crate) fn is_local(directory: &Directory, domain: &str) -> bool {
-    directory.domains().iter().any(|known| known.name == domain || known.aliases.iter().any(|a| a == domain))
+    directory
+        .domains()
+        .iter()
+        .any(|known| known.name == domain || known.aliases.iter().any(|a| a == domain))
 }

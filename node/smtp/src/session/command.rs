@@ -53,10 +53,17 @@ impl Session {
 
     fn extensions(&self) -> Vec<String> {
         let settings = &self.settings;
-        let mut lines: Vec<String> =
-            ["PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES", "DSN", "HELP"]
-                .map(str::to_owned)
-                .to_vec();
+        let mut lines: Vec<String> = [
+            "PIPELINING",
+            "8BITMIME",
+            "SMTPUTF8",
+            "CHUNKING",
+            "ENHANCEDSTATUSCODES",
+            "DSN",
+            "HELP",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         lines.push(format!("SIZE {}", settings.limits.message));
         lines.push(format!("LIMITS RCPTMAX={}", settings.limits.recipients));
         if settings.tls_available && !settings.tls {

@@ -4,7 +4,7 @@ use super::{Action, MAX_SASL_LINE, Session, State, Transaction};
 use crate::codec::{ChunkReader, Command, DataReader, LineError, MAX_MAIL_LINE, Reply};
 
 impl Session {
-    /// Takes bytes from the client. Read no more than some tens of KiB between calls of [`Session::next`], so that a
+    /// Takes bytes from the client. Read no more than some tens of KiB between calls of [`Session::advance`], so that a
     /// client that sends without waiting fills no memory.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -30,7 +30,7 @@ impl Session {
     }
 
     /// The next thing to do; `None` until more bytes come.
-    pub fn next(&mut self) -> Option<Action> {
+    pub fn advance(&mut self) -> Option<Action> {
         loop {
             let action = match std::mem::take(&mut self.state) {
                 State::Closed => {

@@ -1,7 +1,7 @@
 //! The server's side of a connection as a state machine: without IO, clock or directory.
 //!
-//! Bytes go in by [`Session::receive`]; [`Session::next`] says what is to be done; [`Session::take_output`] has the bytes for the
-//! client. An [`Action`] that asks something is answered by [`Session::answer`] before `next` is called again.
+//! Bytes go in by [`Session::receive`]; [`Session::advance`] says what is to be done; [`Session::take_output`] has the bytes for the
+//! client. An [`Action`] that asks something is answered by [`Session::answer`] before `advance` is called again.
 
 mod command;
 mod input;

@@ -71,7 +71,7 @@ impl Session {
         }
     }
 
-    /// Gives the answer to the action that [`Session::next`] returned last. An answer that does not fit is ignored.
+    /// Gives the answer to the action that [`Session::advance`] returned last. An answer that does not fit is ignored.
     pub fn answer(&mut self, answer: Answer) {
         match (std::mem::take(&mut self.state), answer) {
             (State::SigningOn, Answer::SignOn(step)) => self.signing_on(step),

@@ -22,7 +22,9 @@ fn answer(session: &mut Session, action: Action, messages: &mut Vec<Transaction>
         Action::SignOn(auth) if auth.initial.as_deref() == Some(b"\0anna\0good") => {
             Answer::SignOn(SignOn::Done(User { account: ANNA, name: "anna".into() }, Vec::new()))
         }
-        Action::SignOn(Auth { initial: None, .. }) => Answer::SignOn(SignOn::Challenge(b"?".to_vec())),
+        Action::SignOn(Auth { initial: None, .. }) => {
+            Answer::SignOn(SignOn::Challenge(b"?".to_vec()))
+        }
         Action::SignOn(_) | Action::Sasl(_) => Answer::SignOn(SignOn::Failed(Reply::SignOnFailed)),
         Action::CheckSender(address) if address.to_string() == "anna@example.test" => {
             Answer::Checked(Reply::SenderOk)
@@ -32,7 +34,9 @@ fn answer(session: &mut Session, action: Action, messages: &mut Vec<Transaction>
             let address = rcpt.path.address;
             let known = ["anna", "ben"].contains(&address.local());
             Answer::Resolved(match address.domain() {
-                "example.test" if known => Ok(Recipient { address, original: None, notify: 6, targets: vec![] }),
+                "example.test" if known => {
+                    Ok(Recipient { address, original: None, notify: 6, targets: vec![] })
+                }
                 "example.test" => Err(Reply::NoSuchMailbox),
                 _ => Err(Reply::RelayDenied),
             })
@@ -58,7 +62,7 @@ fn run(mode: Mode, input: &[u8], step: usize) -> Run {
     let mut run = Run { output: String::new(), messages: Vec::new(), closed: false };
     for piece in input.chunks(step) {
         session.receive(piece);
-        while let Some(action) = session.next() {
+        while let Some(action) = session.advance() {
             if action == Action::Close {
                 run.closed = true;
                 break;
@@ -92,34 +96,34 @@ const TO: &str = "RCPT TO:<anna@example.test>";
 #[test]
 fn command_order_rfc5321_section_4_1_4() {
     for (commands, code) in [
-        (&[FROM][..],                                          503),
-        (&[EHLO, FROM],                                        250),
-        (&["HELO x.test", FROM],                               250),
-        (&[EHLO, TO],                                          503),
-        (&[EHLO, FROM, FROM],                                  503),
-        (&[EHLO, FROM, "DATA"],                                503),
-        (&[EHLO, FROM, TO, "DATA"],                            354),
-        (&[EHLO, FROM, TO, EHLO, "DATA"],                      503), // EHLO resets
-        (&[EHLO, FROM, TO, "RSET", "DATA"],                    503),
-        (&[EHLO, FROM, TO, "BDAT 2", "", "DATA"],              503),
-        (&[EHLO, FROM, TO, "BDAT 2", "", "BDAT 0 LAST"],       250),
+        (&[FROM][..], 503),
+        (&[EHLO, FROM], 250),
+        (&["HELO x.test", FROM], 250),
+        (&[EHLO, TO], 503),
+        (&[EHLO, FROM, FROM], 503),
+        (&[EHLO, FROM, "DATA"], 503),
+        (&[EHLO, FROM, TO, "DATA"], 354),
+        (&[EHLO, FROM, TO, EHLO, "DATA"], 503), // EHLO resets
+        (&[EHLO, FROM, TO, "RSET", "DATA"], 503),
+        (&[EHLO, FROM, TO, "BDAT 2", "", "DATA"], 503),
+        (&[EHLO, FROM, TO, "BDAT 2", "", "BDAT 0 LAST"], 250),
         (&[EHLO, FROM, TO, "BDAT 2", "", "RCPT TO:<ben@example.test>"], 503),
-        (&[EHLO, "BDAT 2 LAST", ""],                           503),
-        (&[EHLO, FROM, "BDAT 2 LAST", ""],                     503),
-        (&[EHLO, FROM, TO, "BDAT 2 LAST", "", "BDAT 0 LAST"],  503),
-        (&[EHLO, FROM, TO, "DATA", "hi", "."],                 250),
-        (&[EHLO, FROM, TO, "DATA", "hi", ".", TO],             503),
-        (&[EHLO, FROM, TO, "STARTTLS"],                        503),
-        (&[EHLO, "STARTTLS"],                                  220),
-        (&["STARTTLS"],                                        220),
-        (&["NOOP", "VRFY anna"],                               252),
-        (&["EXPN all"],                                        502),
-        (&["HELP"],                                            214),
-        (&["RSET", "QUIT"],                                    221),
-        (&[EHLO, "AUTH PLAIN AGFubmEAZ29vZA=="],               502), // nobody signs on at port 25
-        (&[EHLO, "MAIL FROM:<a@x.test> SIZE=1001"],            552),
-        (&[EHLO, FROM, "RCPT TO:<nobody@example.test>"],       550),
-        (&[EHLO, FROM, "RCPT TO:<a@elsewhere.test>"],          550),
+        (&[EHLO, "BDAT 2 LAST", ""], 503),
+        (&[EHLO, FROM, "BDAT 2 LAST", ""], 503),
+        (&[EHLO, FROM, TO, "BDAT 2 LAST", "", "BDAT 0 LAST"], 503),
+        (&[EHLO, FROM, TO, "DATA", "hi", "."], 250),
+        (&[EHLO, FROM, TO, "DATA", "hi", ".", TO], 503),
+        (&[EHLO, FROM, TO, "STARTTLS"], 503),
+        (&[EHLO, "STARTTLS"], 220),
+        (&["STARTTLS"], 220),
+        (&["NOOP", "VRFY anna"], 252),
+        (&["EXPN all"], 502),
+        (&["HELP"], 214),
+        (&["RSET", "QUIT"], 221),
+        (&[EHLO, "AUTH PLAIN AGFubmEAZ29vZA=="], 502), // nobody signs on at port 25
+        (&[EHLO, "MAIL FROM:<a@x.test> SIZE=1001"], 552),
+        (&[EHLO, FROM, "RCPT TO:<nobody@example.test>"], 550),
+        (&[EHLO, FROM, "RCPT TO:<a@elsewhere.test>"], 550),
     ] {
         assert_eq!(last_code(&run(Mode::Transfer, &lines(commands), 4096)), code, "{commands:?}");
     }
@@ -130,22 +134,22 @@ fn submission_order() {
     let good = "AUTH PLAIN AGFubmEAZ29vZA==";
     let own = "MAIL FROM:<anna@example.test>";
     for (mode, commands, code) in [
-        (Mode::SubmissionTls, &[EHLO, FROM][..],                              530),
-        (Mode::SubmissionTls, &[EHLO, good],                                  235),
-        (Mode::SubmissionTls, &["HELO x.test", good],                         503),
-        (Mode::SubmissionTls, &[EHLO, good, good],                            503),
-        (Mode::SubmissionTls, &[EHLO, good, own],                             250),
-        (Mode::SubmissionTls, &[EHLO, good, "MAIL FROM:<>"],                  250),
-        (Mode::SubmissionTls, &[EHLO, good, "MAIL FROM:<ben@example.test>"],  553),
-        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN AGFubmEAYmFk"],             535),
-        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN ="],                        535),
-        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN"],                          334),
-        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN", "*"],                     501),
-        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN", "%"],                     501),
-        (Mode::SubmissionTls, &[EHLO, "AUTH NTLM"],                           504),
-        (Mode::SubmissionTls, &[EHLO, "STARTTLS"],                            503),
-        (Mode::Submission,    &[EHLO, FROM],                                  530),
-        (Mode::Submission,    &[EHLO, good],                                  530), // no password without TLS
+        (Mode::SubmissionTls, &[EHLO, FROM][..], 530),
+        (Mode::SubmissionTls, &[EHLO, good], 235),
+        (Mode::SubmissionTls, &["HELO x.test", good], 503),
+        (Mode::SubmissionTls, &[EHLO, good, good], 503),
+        (Mode::SubmissionTls, &[EHLO, good, own], 250),
+        (Mode::SubmissionTls, &[EHLO, good, "MAIL FROM:<>"], 250),
+        (Mode::SubmissionTls, &[EHLO, good, "MAIL FROM:<ben@example.test>"], 553),
+        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN AGFubmEAYmFk"], 535),
+        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN ="], 535),
+        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN"], 334),
+        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN", "*"], 501),
+        (Mode::SubmissionTls, &[EHLO, "AUTH PLAIN", "%"], 501),
+        (Mode::SubmissionTls, &[EHLO, "AUTH NTLM"], 504),
+        (Mode::SubmissionTls, &[EHLO, "STARTTLS"], 503),
+        (Mode::Submission, &[EHLO, FROM], 530),
+        (Mode::Submission, &[EHLO, good], 530), // no password without TLS
     ] {
         assert_eq!(last_code(&run(mode, &lines(commands), 4096)), code, "{mode:?} {commands:?}");
     }
@@ -157,10 +161,10 @@ fn passwords_are_offered_only_under_tls() {
     assert!(run(Mode::SubmissionTls, &lines(&[EHLO]), 99).output.contains("AUTH PLAIN LOGIN"));
     let mut session = Session::new(settings(Mode::Submission));
     session.receive(b"STARTTLS\r\n");
-    assert_eq!(session.next(), Some(Action::StartTls));
+    assert_eq!(session.advance(), Some(Action::StartTls));
     session.tls_started(vec!["PLAIN"]);
     session.receive(b"EHLO x.test\r\n");
-    assert_eq!(session.next(), None);
+    assert_eq!(session.advance(), None);
     let output = String::from_utf8(session.take_output()).unwrap();
     assert!(output.contains("AUTH PLAIN") && !output.ends_with("STARTTLS\r\n"), "{output}");
 }
@@ -170,7 +174,7 @@ fn plaintext_behind_starttls_closes_the_connection() {
     for injected in ["EHLO x.test\r\n", "N", "\r\n"] {
         let mut session = Session::new(settings(Mode::Transfer));
         session.receive(format!("STARTTLS\r\n{injected}").as_bytes());
-        assert_eq!(session.next(), Some(Action::Close), "{injected:?}");
+        assert_eq!(session.advance(), Some(Action::Close), "{injected:?}");
         let output = String::from_utf8(session.take_output()).unwrap();
         assert!(output.ends_with("STARTTLS before the answer\r\n"), "{output}");
     }
@@ -180,19 +184,30 @@ fn plaintext_behind_starttls_closes_the_connection() {
 fn starttls_forgets_what_was_said_before() {
     let mut session = Session::new(settings(Mode::Transfer));
     session.receive(b"EHLO before.test\r\nSTARTTLS\r\n");
-    assert_eq!(session.next(), Some(Action::StartTls));
+    assert_eq!(session.advance(), Some(Action::StartTls));
     session.receive(b"NOOP\r\n"); // read in the meantime: must be dropped
     session.tls_started(Vec::new());
     session.take_output();
     session.receive(b"MAIL FROM:<a@x.test>\r\n");
-    assert_eq!(session.next(), None);
+    assert_eq!(session.advance(), None);
     assert_eq!(session.take_output(), b"503 5.5.1 command out of order\r\n");
 }
 
 #[test]
 fn a_pipelined_conversation_ends_the_same_however_it_is_cut() {
     let input = lines(&[
-        EHLO, FROM, TO, "RCPT TO:<ben@example.test>", "DATA", "Subject: a", "", "..dot", ".", FROM, TO, "BDAT 3",
+        EHLO,
+        FROM,
+        TO,
+        "RCPT TO:<ben@example.test>",
+        "DATA",
+        "Subject: a",
+        "",
+        "..dot",
+        ".",
+        FROM,
+        TO,
+        "BDAT 3",
     ]);
     let input = [&input[..], b"a\r\nBDAT 4 LAST\r\nb.\r\nQUIT\r\n"].concat();
     let whole = run(Mode::Transfer, &input, input.len());
@@ -210,14 +225,27 @@ fn a_smuggled_message_is_never_accepted() {
     let smuggled = "MAIL FROM:<admin@example.test>\r\nRCPT TO:<ben@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx";
     let real_end = "\r\n.\r\nQUIT\r\n";
     for end in [
-        "\n.\n", "\n.\r\n", "\r.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r", "\n.\r", "\r.\n", "\r\r\n.\r\n", "\r\n.\r\r\n",
-        "\n\n.\n", "\r\n\n.\r\n",
+        "\n.\n",
+        "\n.\r\n",
+        "\r.\r\n",
+        "\r\n.\n",
+        "\r\n.\r",
+        "\r.\r",
+        "\n.\r",
+        "\r.\n",
+        "\r\r\n.\r\n",
+        "\r\n.\r\r\n",
+        "\n\n.\n",
+        "\r\n\n.\r\n",
     ] {
         let start = lines(&[EHLO, FROM, TO, "DATA", "Subject: a", ""]);
-        let input = [&start[..], b"hello", end.as_bytes(), smuggled.as_bytes(), real_end.as_bytes()].concat();
+        let input =
+            [&start[..], b"hello", end.as_bytes(), smuggled.as_bytes(), real_end.as_bytes()]
+                .concat();
         for step in 1..=input.len() {
             let run = run(Mode::Transfer, &input, step);
-            let senders: Vec<_> = run.messages.iter().map(|m| m.sender().unwrap().to_string()).collect();
+            let senders: Vec<_> =
+                run.messages.iter().map(|m| m.sender().unwrap().to_string()).collect();
             // "\r\r\n.\r\n" ends DATA by the letter, so what follows are commands of this client, not of another
             assert!(!senders.contains(&"a@x.test".into()), "{end:?} {senders:?}");
             if !end.ends_with("\r\n.\r\n") {
@@ -284,14 +312,14 @@ fn a_client_that_waits_behind_a_broken_end_is_told_soon() {
     let mut session = Session::new(settings(Mode::Transfer));
     session.receive(&lines(&[EHLO, FROM, TO, "DATA"]));
     let mut messages = Vec::new();
-    while let Some(action) = session.next() {
+    while let Some(action) = session.advance() {
         answer(&mut session, action, &mut messages);
     }
     assert_eq!(session.expects(), Expects::Data);
     session.receive(b"a\n.\n");
-    assert_eq!(session.next(), None);
+    assert_eq!(session.advance(), None);
     assert_eq!(session.expects(), Expects::BrokenData);
     session.timed_out();
     assert!(session.take_output().ends_with(b"554 5.6.0 message has a CR or LF on its own\r\n"));
-    assert_eq!(session.next(), Some(Action::Close));
+    assert_eq!(session.advance(), Some(Action::Close));
 }

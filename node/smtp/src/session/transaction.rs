@@ -26,13 +26,12 @@ impl Session {
         message: Result<Vec<u8>, Flaw>,
     ) -> Option<Action> {
         self.state = State::Idle;
-        let checked = message.map_err(Reply::from).and_then(|message| {
-            match Header::parse(&message) {
+        let checked =
+            message.map_err(Reply::from).and_then(|message| match Header::parse(&message) {
                 None => Err(Reply::HeaderTooLarge),
                 Some(header) if header.hops() > self.settings.limits.hops => Err(Reply::Loop),
                 Some(_) => Ok(message),
-            }
-        });
+            });
         match checked {
             Ok(message) => {
                 transaction.message = message;

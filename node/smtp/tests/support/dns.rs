@@ -68,7 +68,9 @@ fn answer(query: Message, table: &Table) -> Vec<u8> {
     let question = query.queries[0].clone();
     let name = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     match table.get(&name) {
-        _ if name.ends_with("broken.test") => response.metadata.response_code = ResponseCode::ServFail,
+        _ if name.ends_with("broken.test") => {
+            response.metadata.response_code = ResponseCode::ServFail
+        }
         None => response.metadata.response_code = ResponseCode::NXDomain,
         Some(records) => {
             for data in records.iter().filter(|data| kind(data) == question.query_type()) {

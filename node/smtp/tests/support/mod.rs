@@ -178,7 +178,9 @@ impl Site {
     pub async fn inbox(&self, name: &str) -> Vec<String> {
         let mailbox = self.mailbox(name);
         let request = Request::Folder { mailbox, name: "INBOX".into() };
-        let Ok(Response::Folder(folder)) = self.store.request(request).await else { return Vec::new() };
+        let Ok(Response::Folder(folder)) = self.store.request(request).await else {
+            return Vec::new();
+        };
         let (uids, folder) = (UidSet(vec![(1, u32::MAX)]), folder.id);
         let request =
             Request::Items { mailbox, folder, uids, parts: Parts::default(), changed_since: 0 };
@@ -201,7 +203,10 @@ impl Site {
                 return messages;
             }
             let spool = self.spool().await;
-            assert!(tokio::time::Instant::now() < deadline, "{name} has {messages:?}, spool {spool:?}");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{name} has {messages:?}, spool {spool:?}"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -247,10 +252,7 @@ fn environment(ahead: Arc<AtomicU64>) -> Environment {
     Environment { clock: Arc::new(ShiftedClock { real: real.clock.clone(), ahead }), ..real }
 }
 
-async fn open(
-    folder: &Path,
-    ahead: Arc<AtomicU64>,
-) -> (Store, Directory, Authenticator, Running) {
+async fn open(folder: &Path, ahead: Arc<AtomicU64>) -> (Store, Directory, Authenticator, Running) {
     let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
     let node = Node::open(environment(ahead), options).await.unwrap();
     let options = DirectoryOptions { folder: folder.join("domain"), bootstrap: true };
@@ -298,7 +300,12 @@ async fn populate(directory: &Directory, auth: &Authenticator, remote_port: u16)
     for name in ["anna", "ben", "eve", "full"] {
         let rights = if name == "anna" { Rights::Full } else { Rights::None };
         let password = Some(verifier.clone());
-        let user = User { password, rights, quota_bytes: (name == "full").then_some(10), ..User::default() };
+        let user = User {
+            password,
+            rights,
+            quota_bytes: (name == "full").then_some(10),
+            ..User::default()
+        };
         let mut account = account(name, Kind::User(user));
         if name == "eve" {
             account.state = State::Disabled("test".into());

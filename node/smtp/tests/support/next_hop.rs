@@ -76,7 +76,11 @@ impl NextHop {
             {
                 let seen = self.seen.lock().unwrap();
                 if seen.texts.len() >= count {
-                    return seen.texts.iter().map(|t| String::from_utf8_lossy(t).into_owned()).collect();
+                    return seen
+                        .texts
+                        .iter()
+                        .map(|t| String::from_utf8_lossy(t).into_owned())
+                        .collect();
                 }
                 assert!(tokio::time::Instant::now() < deadline, "{:?}", seen.commands);
             }
@@ -92,7 +96,8 @@ impl NextHop {
 async fn converse(stream: TcpStream, script: Script, seen: Arc<Mutex<Seen>>) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
-    let mut answer = async |text: &str| write.write_all(format!("{text}\r\n").as_bytes()).await.is_ok();
+    let mut answer =
+        async |text: &str| write.write_all(format!("{text}\r\n").as_bytes()).await.is_ok();
     if !answer(script.greeting).await {
         return;
     }
