@@ -3,12 +3,12 @@
 use std::{
     collections::HashSet,
     io,
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
 use posthouse_cluster::{Timestamp, env::Open, failpoint};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     BodyLogError, FILE_SIZE, Location, LogFile, Shared, path_of,
@@ -30,17 +30,17 @@ pub(super) struct Job {
 }
 
 /// Way to the writer. It ends with the last clone.
-pub(super) type Queue = mpsc::Sender<Job>;
+pub(super) type Queue = mpsc::UnboundedSender<Job>;
 
 pub(super) fn start(shared: Arc<Shared>) -> io::Result<Queue> {
-    let (queue, jobs) = mpsc::channel();
+    let (queue, jobs) = mpsc::unbounded_channel();
     let spawner = shared.env.spawner.clone();
-    spawner.thread("body-log", Box::new(move || run(&shared, &jobs)))?;
+    spawner.worker("body-log", Box::pin(run(shared, jobs)))?;
     Ok(queue)
 }
 
-fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+async fn run(shared: Arc<Shared>, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    while let Some(first) = jobs.recv().await {
         let mut bytes = first.body.len();
         let mut batch = vec![first];
         while bytes < BATCH_BYTES && batch.len() < BATCH {
@@ -48,7 +48,7 @@ fn run(shared: &Shared, jobs: &mpsc::Receiver<Job>) {
             bytes += job.body.len();
             batch.push(job);
         }
-        let result = write(shared, &batch);
+        let result = write(&shared, &batch);
         for done in batch.into_iter().filter_map(|job| job.done) {
             // whoever waited may have given up
             let _ = done.send(result.clone());
