@@ -248,6 +248,12 @@ pub(super) struct Reader {
 /// Bytes that are read at once.
 const BLOCK: usize = 256 << 10;
 
+/// Whether there is nothing but zeros: by comparing memory, which is fast in debug builds too.
+fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+}
+
 impl Reader {
     pub(super) fn new(file: Arc<dyn File>, segment: u64) -> io::Result<Self> {
         let len = file.len()?;
@@ -291,6 +297,10 @@ impl Reader {
         while at + HEADER as u64 <= self.len {
             self.fill(at, HEADER)?;
             let from = (at - self.buffer_at) as usize;
+            if from == 0 && self.buffer.len() >= BLOCK && is_zero(&self.buffer) {
+                at += (BLOCK - HEADER) as u64 / ALIGN as u64 * ALIGN as u64;
+                continue;
+            }
             // most of what is behind a tail is zeros or old: skip without decoding
             let number = self.buffer.get(from + 8..from + 16);
             if number == Some(&self.segment.to_le_bytes()[..]) {
