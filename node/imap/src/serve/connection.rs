@@ -128,10 +128,10 @@ impl Connection {
                         if self.framer.grant() {
                             self.invite();
                         }
-                    } else if let Frame::Refused { tag, refusal, close } = self.framer.deny() {
-                        if !self.refuse(tag, refusal, close) {
-                            return Ok(None);
-                        }
+                    } else if let Frame::Refused { tag, refusal, close } = self.framer.deny()
+                        && !self.refuse(tag, refusal, close)
+                    {
+                        return Ok(None);
                     }
                 }
                 Frame::Refused { tag, refusal, close } => {

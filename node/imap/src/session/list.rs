@@ -13,10 +13,11 @@ fn matches(pattern: &[char], name: &str) -> bool {
     let mut states = vec![false; pattern.len() + 1];
     let close = |states: &mut [bool]| {
         for (at, c) in pattern.iter().enumerate() {
-            if matches!(c, '*' | '%') && states.get(at) == Some(&true) {
-                if let Some(next) = states.get_mut(at + 1) {
-                    *next = true;
-                }
+            if matches!(c, '*' | '%')
+                && states.get(at) == Some(&true)
+                && let Some(next) = states.get_mut(at + 1)
+            {
+                *next = true;
             }
         }
     };
