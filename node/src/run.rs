@@ -1,0 +1,188 @@
+//! `posthouse run`: set-up mode, then the services, until the node is told to stop.
+
+mod keeper;
+mod metrics;
+mod services;
+mod sources;
+mod wait;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+
+use anyhow::{Context, Result, bail};
+use posthouse_auth::{Gate, ServerTls};
+use posthouse_provisioning::{Answers, Checker, apply, web};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    certificates,
+    cli::RunArguments,
+    cli::setup as output,
+    config::{Layout, NodeConfig, Port, Profile, write_file},
+    start::{LazyOpen, Open, SetupOpener, open},
+};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Listeners that are bound before anything else, so that a taken port is noticed first.
+pub(crate) type Listeners = Vec<(Port, TcpListener)>;
+
+pub(crate) async fn run(data: &Path, arguments: &RunArguments) -> Result<()> {
+    let layout = Layout::create(data)?;
+    let mut config = NodeConfig::load(&layout.data)?;
+    if let Some(profile) = arguments.listen {
+        config.profile = profile;
+    }
+    let stop = CancellationToken::new();
+    wait::stop_on_signal(stop.clone());
+    let tls = certificates::prepare(&layout.tls(), &config.host)?;
+    let metrics = metrics::install()?;
+    let mut opened = match config.host.is_empty() {
+        true => None,
+        false => Some(open(&layout, &config).await?),
+    };
+    let is_set_up = opened.as_ref().is_some_and(|open| open.parts.directory.is_set_up());
+    if !is_set_up {
+        let lazy = LazyOpen::new(layout.clone(), config.clone(), opened.take());
+        if !set_up(&layout, &config, &tls, arguments, &lazy, &stop).await? {
+            return close(lazy.take().await).await;
+        }
+        let profile = config.profile;
+        config = NodeConfig { profile, ..NodeConfig::load(&layout.data)? };
+        certificates::reload(&layout.tls(), &config.host, &tls)?;
+        opened = lazy.take().await;
+    }
+    let open = opened.context("the node could not be opened")?;
+    let listeners = bind(&config).await;
+    let outcome = match listeners {
+        Ok(listeners) => {
+            publish(&layout, &listeners)?;
+            services::run(
+                services::Node { layout: &layout, config: &config, tls, open: &open, metrics },
+                listeners,
+                stop,
+            )
+            .await
+        }
+        Err(error) => Err(error),
+    };
+    let closed = close(Some(open)).await;
+    // Nobody shall take the addresses of a stopped node for those of a running one.
+    let _ = std::fs::remove_file(layout.addresses());
+    outcome.and(closed)
+}
+
+async fn close(open: Option<Open>) -> Result<()> {
+    match open {
+        Some(open) => open.node.shutdown().await.context("the node did not stop cleanly"),
+        None => Ok(()),
+    }
+}
+
+/// Sets the node up by answers file or by web page. False: told to stop before.
+async fn set_up(
+    layout: &Layout,
+    config: &NodeConfig,
+    tls: &ServerTls,
+    arguments: &RunArguments,
+    lazy: &Arc<LazyOpen>,
+    stop: &CancellationToken,
+) -> Result<bool> {
+    if let Some(answers) = answers(arguments)? {
+        let outcome = apply(&answers, &SetupOpener(lazy.clone())).await?;
+        tracing::info!(target: "config", host = answers.host, "set up from the answers file");
+        println!("{} is set up.", answers.host);
+        output::show(&outcome);
+        return Ok(true);
+    }
+    let code = web::WebSetup::generate_code();
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default();
+    let opener = Arc::new(SetupOpener(lazy.clone()));
+    let setup = web::WebSetup::new(code.clone(), checker(layout, config), opener, VERSION, host);
+    let addresses = config.addresses().into_iter().filter(|(port, _)| *port == Port::Admin);
+    let listeners = bind_all(addresses.collect()).await?;
+    publish(layout, &listeners)?;
+    let Some(address) = listeners.first().and_then(|(_, listener)| listener.local_addr().ok())
+    else {
+        bail!("the admin port is turned off in node.toml: set the node up with `posthouse setup`");
+    };
+    println!("This node is not set up yet. Open  https://{address}/  and give this code:  {code}");
+    println!(
+        "Or set it up here: posthouse setup --data {} (stop this first).",
+        layout.data.display()
+    );
+    wait::tell_ready("waiting for set-up");
+    let pages = stop.child_token();
+    let mut tasks = tokio::task::JoinSet::new();
+    for (_, listener) in listeners {
+        let router = posthouse_http::pages(web::router(setup.clone()));
+        let options =
+            services::http_options(Some(tls.clone()), Gate::new(), services::SETUP_LIMITS);
+        tasks.spawn(posthouse_http::serve(listener, options, router, pages.clone()));
+    }
+    let done = tokio::select! {
+        host = setup.finished() => {
+            println!("{host} is set up.");
+            true
+        }
+        () = stop.cancelled() => false,
+    };
+    // The answer to the last request still goes out: `serve` lets running requests end.
+    pages.cancel();
+    while tasks.join_next().await.is_some() {}
+    Ok(done)
+}
+
+fn answers(arguments: &RunArguments) -> Result<Option<Answers>> {
+    let from_systemd = || {
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+        Some(Path::new(&folder).join("answers")).filter(|path| path.exists())
+    };
+    let path = arguments.answers.clone().or_else(from_systemd);
+    path.map(|path| output::read(&path)).transpose()
+}
+
+/// The checks for a node of this layout and configuration.
+pub(crate) fn checker(layout: &Layout, config: &NodeConfig) -> Checker {
+    let named = |(port, address): (Port, SocketAddr)| (port.name().to_owned(), address);
+    let busy = |port: Port| port == Port::Admin;
+    let listen =
+        config.addresses().into_iter().filter(|(port, _)| !busy(*port)).map(named).collect();
+    Checker { data: layout.data.clone(), listen }
+}
+
+async fn bind(config: &NodeConfig) -> Result<Listeners> {
+    bind_all(config.addresses()).await
+}
+
+async fn bind_all(addresses: Vec<(Port, SocketAddr)>) -> Result<Listeners> {
+    let mut listeners = Vec::new();
+    for (port, address) in addresses {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!(
+                "{} cannot listen on {address}: stop what uses that port, or move it in node.toml (or try --listen {:?})",
+                port.name(),
+                Profile::Loopback
+            )
+            .to_lowercase()
+        })?;
+        listeners.push((port, listener));
+    }
+    Ok(listeners)
+}
+
+/// Writes where the services listen, for the command line and for people.
+fn publish(layout: &Layout, listeners: &Listeners) -> Result<()> {
+    let mut addresses = BTreeMap::new();
+    for (port, listener) in listeners {
+        let mut address = listener.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        addresses.entry(*port).or_insert(address);
+    }
+    write_file(&layout.addresses(), serde_json::to_string_pretty(&addresses)?.as_bytes(), false)
+}
