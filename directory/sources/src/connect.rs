@@ -136,7 +136,10 @@ fn tls_error(host: &str, error: LdapError) -> SourceError {
         LdapError::Rustls { source } => Some(source),
         LdapError::Io { source } => inner(source),
         LdapError::LdapResult { result } => {
-            return SourceError::Tls { host, cause: format!("StartTLS is refused: {}", result.text) };
+            return SourceError::Tls {
+                host,
+                cause: format!("StartTLS is refused: {}", result.text),
+            };
         }
         _ => None,
     };
@@ -168,7 +171,11 @@ mod tests {
 
     #[test]
     fn a_refused_sign_on_is_told_apart() {
-        let text = |data| format!("80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data {data}, v1db1");
+        let text = |data| {
+            format!(
+                "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data {data}, v1db1"
+            )
+        };
         for (data, want) in [
             ("52e", "the name or the password"),
             ("525", "the name or the password"),

@@ -99,6 +99,9 @@ pub enum SourceError {
         /// What was wrong.
         cause: String,
     },
+    /// The source was read, but the result could not be written here.
+    #[error("what was read could not be written: {0}")]
+    NotWritten(String),
     /// The answer is larger than the limits allow.
     #[error("the directory has more than {0}")]
     TooLarge(String),
@@ -129,9 +132,7 @@ impl SourceError {
             Self::Tls { .. } => {
                 "Check that the controller offers TLS 1.2 or 1.3 on this port: it needs a certificate for LDAPS and StartTLS."
             }
-            Self::BadAuthority => {
-                "Paste the whole text from BEGIN CERTIFICATE to END CERTIFICATE."
-            }
+            Self::BadAuthority => "Paste the whole text from BEGIN CERTIFICATE to END CERTIFICATE.",
             Self::WrongPassword => {
                 "Check both; the name may be written user@domain, DOMAIN\\user or as a distinguished name."
             }
@@ -148,6 +149,9 @@ impl SourceError {
                 "See the controller's log; the account for reading may lack the right to read."
             }
             Self::Garbled { .. } => "Check that host and port are those of a domain controller.",
+            Self::NotWritten(_) => {
+                "It is tried again; see the state of the domain group and the disk."
+            }
             Self::TooLarge(_) => "Map a part of the directory by a base or a filter.",
         }
     }
@@ -171,6 +175,7 @@ impl SourceError {
             | Self::NoPassword
             | Self::NoSuchBase(_)
             | Self::BadFilter(_)
+            | Self::NotWritten(_)
             | Self::TooLarge(_) => false,
         }
     }

@@ -71,10 +71,8 @@ pub(crate) async fn controllers(spec: &SourceSpec) -> Result<Vec<Controller>, So
 }
 
 async fn by_srv(spec: &SourceSpec) -> Result<Vec<Controller>, SourceError> {
-    let none = |cause: String| SourceError::NoControllers {
-        domain: spec.directory_domain.clone(),
-        cause,
-    };
+    let none =
+        |cause: String| SourceError::NoControllers { domain: spec.directory_domain.clone(), cause };
     let resolver = resolver().map_err(none)?;
     let query = format!("_ldap._tcp.{}.", spec.directory_domain.trim_end_matches('.'));
     let answer = timeout(DNS_TIMEOUT, resolver.srv_lookup(query))

@@ -115,8 +115,9 @@ pub fn plan(
         let Some(id) = ids.get(entry.key.as_slice()) else { continue };
         let before = known.get(entry.key.as_slice()).map(|a| a.as_ref());
         let collided = previous.collided.contains(id);
-        let account = Wanted { mapping, ids: &ids, people: &people, foreign: &mut foreign }
-            .account(*id, entry, before, collided);
+        let wanted = Wanted { mapping, ids: &ids, people: &people };
+        let account = wanted.account(*id, entry, before, collided);
+        foreign += entry.addresses.len().saturating_sub(account.addresses.len());
         if before.is_none_or(|before| collided || !same(before, &account)) {
             plan.changed.insert(*id);
         }
@@ -186,7 +187,9 @@ impl<'a> Names<'a> {
         for account in &previous.accounts {
             let logins = account.user().map(|user| user.login_names.as_slice()).unwrap_or_default();
             if let Some(key) = key_of(account) {
-                names.extend(logins.iter().filter_map(|n| Some((n.strip_prefix(&prefix)?.to_owned(), key))));
+                names.extend(
+                    logins.iter().filter_map(|n| Some((n.strip_prefix(&prefix)?.to_owned(), key))),
+                );
             }
         }
         for entry in &reading.entries {
@@ -207,12 +210,11 @@ struct Wanted<'a> {
     mapping: &'a Mapping,
     ids: &'a HashMap<&'a [u8], AccountId>,
     people: &'a Names<'a>,
-    foreign: &'a mut usize,
 }
 
 impl Wanted<'_> {
     fn account(
-        self,
+        &self,
         id: AccountId,
         entry: &MappedEntry,
         before: Option<&Account>,
@@ -223,12 +225,15 @@ impl Wanted<'_> {
             MappedKind::Group { name, .. } => title(name),
             MappedKind::Contact(_) => title(&entry.display_name),
         };
-        let addresses = self.ours(entry, &name);
+        let addresses = self.ours(entry);
         let kind = match &entry.kind {
             MappedKind::User(user) => Kind::User(self.user(user, &entry.key, before)),
             MappedKind::Contact(person) => Kind::Contact(person.clone()),
             MappedKind::Group { members, .. } => Kind::Group(GroupInfo {
-                members: members.iter().filter_map(|key| self.ids.get(key.as_slice()).copied()).collect(),
+                members: members
+                    .iter()
+                    .filter_map(|key| self.ids.get(key.as_slice()).copied())
+                    .collect(),
                 rights: match before.map(|b| &b.kind) {
                     Some(Kind::Group(group)) => group.rights,
                     _ => Default::default(),
@@ -255,13 +260,11 @@ impl Wanted<'_> {
         }
     }
 
-    /// Addresses in domains of ours; those of contacts are elsewhere. `name@domain` itself need not be listed, unless
-    /// another one would be shown in its place.
-    fn ours(self: &Self, entry: &MappedEntry, name: &str) -> Vec<String> {
+    /// Addresses in domains of ours; those of contacts are elsewhere.
+    fn ours(&self, entry: &MappedEntry) -> Vec<String> {
         if matches!(entry.kind, MappedKind::Contact(_)) {
             return entry.addresses.clone();
         }
-        let _ = name;
         entry
             .addresses
             .iter()
@@ -343,7 +346,9 @@ fn title(name: &str) -> String {
 fn state(entry: &MappedEntry, before: Option<&Account>, collided: bool) -> State {
     let disabled = matches!(&entry.kind, MappedKind::User(user) if user.disabled);
     match before.map(|b| &b.state) {
-        Some(State::Disabled(cause)) if !collided && cause != DISABLED_THERE && cause != GONE_THERE => {
+        Some(State::Disabled(cause))
+            if !collided && cause != DISABLED_THERE && cause != GONE_THERE =>
+        {
             State::Disabled(cause.clone())
         }
         _ if disabled => State::Disabled(DISABLED_THERE.to_owned()),

@@ -52,6 +52,9 @@ pub(crate) struct Facts {
     naming_context: String,
 }
 
+/// Keys and photos.
+pub(crate) type Photos = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Entries of the directory, and those that could not be mapped.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
@@ -120,7 +123,9 @@ impl Reader {
         let context = root.text("defaultnamingcontext").to_owned();
         let usn = root.number("highestcommittedusn").and_then(|n| u64::try_from(n).ok());
         let (false, Some(usn)) = (context.is_empty(), usn) else {
-            return Err(self.garbled("its rootDSE has no defaultNamingContext or highestCommittedUSN"));
+            return Err(
+                self.garbled("its rootDSE has no defaultNamingContext or highestCommittedUSN")
+            );
         };
         // Without the right to read it, its name stands for the database: a restored backup is not noticed then.
         let service = root.text("dsservicename").to_owned();
@@ -146,12 +151,19 @@ impl Reader {
     }
 
     async fn netbios(&mut self, partitions: &str, context: &str) -> Option<String> {
-        let filter =
-            format!("(&(objectClass=crossRef)(nCName={}))", ldap3::ldap_escape(context));
+        let filter = format!("(&(objectClass=crossRef)(nCName={}))", ldap3::ldap_escape(context));
         let attributes = &["nETBIOSName"];
         let mut name = None;
-        let search = Search { base: partitions, scope: Scope::OneLevel, filter: &filter, attributes, controls: &[] };
-        let found = self.search(search, PAGE, |entry| name = Some(entry.text("netbiosname").to_owned())).await;
+        let search = Search {
+            base: partitions,
+            scope: Scope::OneLevel,
+            filter: &filter,
+            attributes,
+            controls: &[],
+        };
+        let found = self
+            .search(search, PAGE, |entry| name = Some(entry.text("netbiosname").to_owned()))
+            .await;
         found.ok()?;
         name.filter(|name| !name.is_empty())
     }
@@ -215,7 +227,10 @@ impl Reader {
         while let Some(start) = entry.more_members.take() {
             let have = entry.attributes.get("member").map_or(0, Vec::len);
             if have > MAX_MEMBERS {
-                return Err(SourceError::TooLarge(format!("{MAX_MEMBERS} members of {}", entry.dn)));
+                return Err(SourceError::TooLarge(format!(
+                    "{MAX_MEMBERS} members of {}",
+                    entry.dn
+                )));
             }
             let last = start.saturating_add(ad::MEMBER_STEP - 1);
             let attribute = format!("member;range={start}-{last}");
@@ -248,10 +263,16 @@ impl Reader {
     pub(crate) async fn keys(&mut self) -> Result<HashSet<Vec<u8>>, SourceError> {
         let (base, filter) = (self.facts.base.clone(), self.filter.clone());
         let attributes = &["objectGUID"];
-        let search =
-            Search { base: &base, scope: Scope::Subtree, filter: &filter, attributes, controls: &[] };
+        let search = Search {
+            base: &base,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes,
+            controls: &[],
+        };
         let mut keys = HashSet::new();
-        self.search(search, PAGE, |entry| keys.extend(entry.guid().map(|guid| guid.to_vec()))).await?;
+        self.search(search, PAGE, |entry| keys.extend(entry.guid().map(|guid| guid.to_vec())))
+            .await?;
         Ok(keys)
     }
 
@@ -260,10 +281,17 @@ impl Reader {
         let base = format!("CN=Deleted Objects,{}", self.facts.naming_context);
         let (filter, controls) = (ad::tombstones_filter(usn), [ad::show_deleted()]);
         let attributes = &["objectGUID"];
-        let search = Search { base: &base, scope: Scope::OneLevel, filter: &filter, attributes, controls: &controls };
+        let search = Search {
+            base: &base,
+            scope: Scope::OneLevel,
+            filter: &filter,
+            attributes,
+            controls: &controls,
+        };
         let mut keys = Vec::new();
-        let found =
-            self.search(search, PAGE, |entry| keys.extend(entry.guid().map(|guid| guid.to_vec()))).await;
+        let found = self
+            .search(search, PAGE, |entry| keys.extend(entry.guid().map(|guid| guid.to_vec())))
+            .await;
         match found {
             Ok(()) => Ok(keys),
             // No right to look there: the list of keys tells who is gone.
@@ -272,48 +300,50 @@ impl Reader {
         }
     }
 
-    /// Photos of accounts that changed after `usn` (of all without it), handed over a page at a time.
+    /// A page of photos of accounts that changed after `usn` (of all without it), and where the next one begins; empty at
+    /// the end.
     pub(crate) async fn photos(
         &mut self,
         usn: Option<u64>,
-        mut page: impl AsyncFnMut(Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), SourceError>,
-    ) -> Result<(), SourceError> {
+        cookie: Vec<u8>,
+    ) -> Result<(Photos, Vec<u8>), SourceError> {
         let mut filter = ad::photos_filter(&self.filter);
         if let Some(usn) = usn {
             filter = ad::changed_since(&filter, usn);
         }
         let base = self.facts.base.clone();
-        let mut cookie = Vec::new();
-        loop {
-            let mut photos = Vec::new();
-            let search = Search {
-                base: &base,
-                scope: Scope::Subtree,
-                filter: &filter,
-                attributes: ad::PHOTO_ATTRIBUTES,
-                controls: &[],
-            };
-            cookie = self
-                .page(&search, PHOTO_PAGE, cookie, &mut |entry| {
-                    let fits = |photo: &&[u8]| !photo.is_empty() && photo.len() <= Person::MAX_PHOTO;
-                    let photo = ["thumbnailphoto", "jpegphoto"]
-                        .into_iter()
-                        .find_map(|name| entry.bytes(name).filter(fits));
-                    if let (Some(key), Some(photo)) = (entry.guid(), photo) {
-                        photos.push((key.to_vec(), photo.to_vec()));
-                    }
-                })
-                .await?;
-            page(photos).await?;
-            if cookie.is_empty() {
-                return Ok(());
-            }
-        }
+        let mut photos = Vec::new();
+        let attributes = ad::PHOTO_ATTRIBUTES;
+        let search = Search {
+            base: &base,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes,
+            controls: &[],
+        };
+        let next = self
+            .page(&search, PHOTO_PAGE, cookie, &mut |entry| {
+                let fits = |photo: &&[u8]| !photo.is_empty() && photo.len() <= Person::MAX_PHOTO;
+                let photo = ["thumbnailphoto", "jpegphoto"]
+                    .into_iter()
+                    .find_map(|name| entry.bytes(name).filter(fits));
+                if let (Some(key), Some(photo)) = (entry.guid(), photo) {
+                    photos.push((key.to_vec(), photo.to_vec()));
+                }
+            })
+            .await?;
+        Ok((photos, next))
     }
 
     async fn one(&mut self, base: &str, attributes: &[&str]) -> Result<Option<Entry>, SourceError> {
         let mut found = None;
-        let search = Search { base, scope: Scope::Base, filter: "(objectClass=*)", attributes, controls: &[] };
+        let search = Search {
+            base,
+            scope: Scope::Base,
+            filter: "(objectClass=*)",
+            attributes,
+            controls: &[],
+        };
         self.search(search, 0, |entry| found = Some(entry)).await?;
         Ok(found)
     }
@@ -323,7 +353,7 @@ impl Reader {
         &mut self,
         search: Search<'_>,
         page: i32,
-        mut visit: impl FnMut(Entry),
+        mut visit: impl FnMut(Entry) + Send,
     ) -> Result<(), SourceError> {
         let mut cookie = Vec::new();
         loop {
@@ -341,7 +371,7 @@ impl Reader {
         search: &Search<'_>,
         page: i32,
         cookie: Vec<u8>,
-        visit: &mut dyn FnMut(Entry),
+        visit: &mut (dyn FnMut(Entry) + Send),
     ) -> Result<Vec<u8>, SourceError> {
         let mut controls = search.controls.to_vec();
         if page > 0 {
@@ -440,7 +470,8 @@ fn entry_of(found: ResultEntry) -> Option<Entry> {
     for attribute in constructed(parts.next()?)? {
         let mut parts = constructed(attribute)?.into_iter();
         let name = String::from_utf8(primitive(parts.next()?)?).ok()?;
-        let values: Option<Vec<_>> = constructed(parts.next()?)?.into_iter().map(primitive).collect();
+        let values: Option<Vec<_>> =
+            constructed(parts.next()?)?.into_iter().map(primitive).collect();
         let values = values?;
         size += name.len() + values.iter().map(Vec::len).sum::<usize>();
         attributes.push((name, values));

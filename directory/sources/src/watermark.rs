@@ -53,9 +53,12 @@ pub(crate) fn scope_of(spec: &SourceSpec) -> u64 {
     }
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
     let domain = spec.domain.0.as_bytes();
-    for part in
-        [spec.base.as_bytes(), spec.user_filter.as_bytes(), spec.directory_domain.as_bytes(), domain]
-    {
+    for part in [
+        spec.base.as_bytes(),
+        spec.user_filter.as_bytes(),
+        spec.directory_domain.as_bytes(),
+        domain,
+    ] {
         part.hash(&mut hasher);
     }
     hasher.finish()

@@ -3,6 +3,7 @@
 mod codec;
 mod entry;
 mod query;
+
 #[cfg(test)]
 mod tests;
 

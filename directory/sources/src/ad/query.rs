@@ -74,10 +74,8 @@ pub(crate) fn photos_filter(filter: &str) -> String {
 
 /// Groups that one of these is a direct member of.
 pub(crate) fn groups_of_filter<'a>(members: impl IntoIterator<Item = &'a str>) -> String {
-    let any: String = members
-        .into_iter()
-        .map(|dn| format!("(member={})", ldap3::ldap_escape(dn)))
-        .collect();
+    let any: String =
+        members.into_iter().map(|dn| format!("(member={})", ldap3::ldap_escape(dn))).collect();
     format!("(&(objectCategory=group){NOT_CRITICAL}(|{any}))")
 }
 
