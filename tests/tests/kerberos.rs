@@ -11,7 +11,7 @@ use posthouse_directory::{
     Origin as AccountOrigin, SettingChange, SourceId, SourceKind, SourceSpec, SourceTls, State,
     User, fresh_id, key,
 };
-use posthouse_tests::lab::{self, AdLab};
+use posthouse_tests::lab::{self, AdLab, AdminOp};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
@@ -237,11 +237,32 @@ fn tickets_are_refused_for_the_right_reason_with_an_explanation() {
         let other = std::fs::read(&lab.other_keytab)?;
         let good = std::fs::read(&lab.keytab)?;
         for (what, keytab, ccache, service, label, says) in [
-            ("other service", &good, &ccache, "HTTP@mail.example.test", "wrong_service", "another service"),
-            ("other host", &good, &ccache, "imap@other.example.test", "wrong_service", "another host"),
+            (
+                "other service",
+                &good,
+                &ccache,
+                "HTTP@mail.example.test",
+                "wrong_service",
+                "another service",
+            ),
+            (
+                "other host",
+                &good,
+                &ccache,
+                "imap@other.example.test",
+                "wrong_service",
+                "another host",
+            ),
             ("old keytab", &old, &ccache, "imap@mail.example.test", "no_key", "keytab is older"),
             ("other keytab", &other, &ccache, "imap@mail.example.test", "no_key", "no key under"),
-            ("stranger", &good, &stranger, "imap@mail.example.test", "not_mapped", "no user of ours"),
+            (
+                "stranger",
+                &good,
+                &stranger,
+                "imap@mail.example.test",
+                "not_mapped",
+                "no user of ours",
+            ),
         ] {
             site.auth.put_keytab(actor(), keytab).await.map_err(anyhow::Error::msg)?;
             let client = Client::start(python(&lab, ccache), &["spnego", service])?;
@@ -268,6 +289,43 @@ fn tickets_are_refused_for_the_right_reason_with_an_explanation() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn a_ticket_from_before_a_new_password_and_one_with_rc4_are_explained() {
+    lab::run(|lab| async move {
+        let site = site(&lab).await?;
+        site.map(&lab, "alice").await?;
+        let arguments = ["spnego", "imap@mail.example.test"];
+        let old = lab.kinit("alice").await?;
+        let client = Client::start(python(&lab, &old), &arguments)?;
+        exchange(&site, "GSS-SPNEGO", origin(Service::Imap), client).await??;
+
+        let name = "posthouse-mail".to_owned();
+        let password = "Another-Pass-2026".to_owned();
+        lab.admin(&[AdminOp::SetPassword { name: name.clone(), password }]).await?;
+        let file = lab.folder.join("keytabs/new.keytab");
+        let mut export = lab.exec("dc1", "samba-tool");
+        export.args(["domain", "exportkeytab", "--principal=imap/mail.example.test"]).arg(&file);
+        let exported = export.output().await?;
+        assert!(exported.status.success(), "{exported:?}");
+        let keytab = std::fs::read(&file)?;
+        site.auth.put_keytab(actor(), &keytab).await.map_err(anyhow::Error::msg)?;
+        refused_saying(&site, &lab, &old, "older than the keytab").await?;
+
+        let attributes = serde_json::json!({"msDS-SupportedEncryptionTypes": "4"});
+        lab.admin(&[AdminOp::Modify { name, attributes }]).await?;
+        let weak = lab.kinit_with("alice@AD.EXAMPLE.TEST", "Alice-Pass-2026").await?;
+        refused_saying(&site, &lab, &weak, "RC4").await
+    });
+}
+
+async fn refused_saying(site: &Site, lab: &AdLab, ccache: &str, says: &str) -> Result<()> {
+    let client = Client::start(python(lab, ccache), &["spnego", "imap@mail.example.test"])?;
+    let got = exchange(site, "GSS-SPNEGO", origin(Service::Imap), client).await?;
+    assert!(matches!(got, Err(Reason::NoKey(_))), "{got:?}");
+    assert!(site.explanation().contains(says), "{}", site.explanation());
+    Ok(())
 }
 
 #[test]
@@ -374,7 +432,13 @@ fn passwords_are_verified_by_the_controller_with_its_reason() {
             ("discovery", vec![], SourceTls::Ldaps, &ca, "ok"),
             ("StartTLS", vec![dc.clone()], SourceTls::StartTls, &ca, "ok"),
             ("other CA", vec![dc.clone()], SourceTls::Ldaps, &other_ca, "directory_down"),
-            ("other CA, StartTLS", vec![dc.clone()], SourceTls::StartTls, &other_ca, "directory_down"),
+            (
+                "other CA, StartTLS",
+                vec![dc.clone()],
+                SourceTls::StartTls,
+                &other_ca,
+                "directory_down",
+            ),
             ("by address", vec![lab.dc_ip.clone()], SourceTls::Ldaps, &ca, "directory_down"),
             ("all dead", vec![dead.clone(), dead], SourceTls::Ldaps, &ca, "directory_down"),
         ] {

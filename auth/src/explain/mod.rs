@@ -123,4 +123,4 @@ impl std::fmt::Display for ticket::Seen {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

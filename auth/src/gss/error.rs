@@ -45,7 +45,7 @@ const TEXTS: &[Meaning] = &[
     ("replay", |_| Reason::Replay),
     ("hannel binding", |_| Reason::ChannelBinding),
     ("Wrong principal", Reason::WrongService),
-    ("not found in keytab", Reason::NoKey),
+    ("Request ticket server", Reason::NoKey),
     ("No key table entry", Reason::NoKey),
     ("ey version", Reason::NoKey),
     ("Cannot decrypt ticket", Reason::NoKey),
@@ -127,6 +127,11 @@ mod tests {
             (
                 13 << 16,
                 "Request ticket server imap/x@R not found in keytab (ticket kvno 2)",
+                "no_key",
+            ),
+            (
+                13 << 16,
+                "Request ticket server imap/x@R kvno 2 found in keytab but not with enctype rc4-hmac",
                 "no_key",
             ),
             (13 << 16, "No key table entry found matching imap/x", "no_key"),

@@ -150,7 +150,7 @@ fn text(reader: Reader<'_>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
     use super::*;
@@ -165,11 +165,11 @@ mod tests {
         out
     }
 
-    fn framed_krb5(inner: &[u8]) -> Vec<u8> {
+    pub(crate) fn framed_krb5(inner: &[u8]) -> Vec<u8> {
         element(0x60, &[element(OBJECT_IDENTIFIER, KRB5), inner.to_vec()].concat())
     }
 
-    fn spnego(mechs: &[&[u8]], token: Option<&[u8]>) -> Vec<u8> {
+    pub(crate) fn spnego(mechs: &[&[u8]], token: Option<&[u8]>) -> Vec<u8> {
         let types: Vec<u8> = mechs.iter().flat_map(|oid| element(OBJECT_IDENTIFIER, oid)).collect();
         let mut fields = element(0xa0, &element(SEQUENCE, &types));
         if let Some(token) = token {

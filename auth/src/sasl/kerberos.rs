@@ -138,6 +138,8 @@ impl Kerberos {
                 return Err(Reason::NotAvailable("NTLM".to_owned()));
             }
             Token::Unknown => return Err(malformed("this is not a Kerberos token")),
+            // The library would answer with an empty token and wait.
+            Token::Kerberos(None) => return Err(malformed("this is not an AP-REQ")),
             Token::Spnego { .. } | Token::SpnegoAnswer(_)
                 if self.mechanism == Mechanism::Gssapi =>
             {
@@ -146,7 +148,7 @@ impl Kerberos {
             Token::Spnego { kerberos: false, .. } => {
                 return Err(Reason::NotAvailable("SPNEGO without Kerberos".to_owned()));
             }
-            Token::Spnego { .. } | Token::SpnegoAnswer(_) | Token::Kerberos(_) => {}
+            Token::Spnego { .. } | Token::SpnegoAnswer(_) | Token::Kerberos(Some(_)) => {}
         }
         let Some(ap_req) = token.ap_req() else { return Ok(()) };
         self.ap_req = Some(ap_req.to_vec());

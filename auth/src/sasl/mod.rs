@@ -3,6 +3,8 @@
 mod kerberos;
 mod layer;
 mod plain;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
