@@ -14,6 +14,8 @@ mod search;
 mod section;
 mod select;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::future::Future;
