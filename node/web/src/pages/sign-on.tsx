@@ -52,7 +52,7 @@ export function SignOnPage() {
             </form>
             <Divider label="or" />
             <Button variant="default" loading={ticket.isPending} onClick={() => { form.reset(); ticket.mutate(); }}>
-              Sign on with this computer’s account
+              Use this computer’s sign-on
             </Button>
             {ticket.error && (
               <Text size="sm" c="red" role="alert">

@@ -76,7 +76,7 @@ function StatusView({ status }: { status: Schemas["Status"] }) {
         </SimpleGrid>
       </Paper>
       <Paper withBorder p="md">
-        <Title order={2} size="h4" mb="sm">What is kept, and how far it is on disk</Title>
+        <Title order={2} size="h4" mb="sm">Replicated state</Title>
         <Table.ScrollContainer minWidth={420}>
           <Table>
             <Table.Thead>

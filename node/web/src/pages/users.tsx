@@ -97,7 +97,7 @@ function UserEditor({ before, close }: { before?: User; close: () => void }) {
           <Stack>
             <AccountFields form={account} set={setAccount} before={before} error={save.error} readOnly={readOnly} nameLabel="Login name"
               nameHelp={before ? "After a change the old address keeps working." : "Also the first part of the mail address."}
-              withAddresses="One in each line: a name in the same domain, or a full address." />
+              withAddresses="One in each line: a name in the same domain, or a full address. Others see the first one." />
             {!before && <NewPassword password={password} set={setPassword} name={account.name} error={save.error} />}
             <PublishedSwitch form={account} set={setAccount} readOnly={readOnly} />
           </Stack>

@@ -28,6 +28,7 @@ export function Editor(props: {
       onClose={props.onClose}
       title={props.title}
       size="lg"
+      styles={{ title: { fontWeight: 600, fontSize: "var(--mantine-font-size-lg)" } }}
       fullScreen={phone}
       closeButtonProps={{ "aria-label": "Close" }}
       closeOnClickOutside={!props.onSave}
