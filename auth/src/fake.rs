@@ -141,18 +141,19 @@ impl People for Fake {
 
 /// An authenticator with cheap argon2id over `fake`. The folder lives as long as the second part.
 pub(crate) async fn authenticator(fake: Arc<Fake>) -> (Authenticator, tempfile::TempDir) {
-    with_floor(fake, Duration::from_millis(1)).await
+    tuned(fake, 64, Duration::from_millis(1)).await
 }
 
-pub(crate) async fn with_floor(
+/// With argon2id of so many KiB, and such a least time of a refusal.
+pub(crate) async fn tuned(
     fake: Arc<Fake>,
+    memory_kib: u32,
     floor: Duration,
 ) -> (Authenticator, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let options =
         AuthOptions { folder: folder.path().to_owned(), host: "mail.example.test".to_owned() };
-    let cost = Cost { memory_kib: 64, passes: 1 };
-    let tuning = Tuning { cost, floor };
+    let tuning = Tuning { cost: Cost { memory_kib, passes: 1 }, floor };
     (Authenticator::over(fake, options, tuning).await.unwrap(), folder)
 }
 
