@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
     let tls = certificate()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
-    let context = posthouse_addressbook::Context { directory, auth, tls, gate: Gate::new(), host };
+    let context = posthouse_addressbook::Context::new(directory, auth, tls, Gate::new());
     std::fs::write(ready, serde_json::json!({ "port": port }).to_string())?;
     let stop = CancellationToken::new();
     posthouse_addressbook::serve(
