@@ -8,7 +8,10 @@ use parking_lot::Mutex;
 use posthouse_directory::{SourceId, SourceSpec, SourceTls};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::Reason;
 
@@ -18,6 +21,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Most controllers that are tried.
 const MAX_CONTROLLERS: usize = 8;
+
+/// Most binds at the same time, over all sources.
+const MAX_BINDS: usize = 32;
 
 /// LDAP result codes (RFC 4511 appendix A.2).
 const SUCCESS: u32 = 0;
@@ -35,10 +41,20 @@ enum Attempt {
 }
 
 /// Binds as users. Remembers which controller answered last.
-#[derive(Default)]
 pub(crate) struct Binder {
     good: Mutex<HashMap<SourceId, String>>,
-    resolver: tokio::sync::OnceCell<TokioResolver>,
+    resolver: OnceCell<TokioResolver>,
+    places: Semaphore,
+}
+
+impl Default for Binder {
+    fn default() -> Self {
+        Self {
+            good: Mutex::default(),
+            resolver: OnceCell::new(),
+            places: Semaphore::new(MAX_BINDS),
+        }
+    }
 }
 
 impl Binder {
@@ -50,6 +66,10 @@ impl Binder {
         password: &str,
     ) -> Result<(), Reason> {
         let deadline = Instant::now() + TIMEOUT;
+        let _place = match timeout_at(deadline, self.places.acquire()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_)) | Err(_) => return Err(Reason::Busy),
+        };
         let tls = client_config(&source.ca)?;
         let mut problem = "there is no controller to ask".to_owned();
         let controllers = timeout_at(deadline, self.controllers(source))
