@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+mod limits;
 pub mod message;
 mod sender;
 mod serve;
 pub mod session;
 
+pub use limits::{LIMITS, Limit};
 pub use sender::{
     RecipientDescription, Resolver, SenderContext, SpoolDescription, describe, run_sender,
 };

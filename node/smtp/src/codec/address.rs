@@ -5,11 +5,11 @@ use std::{fmt, net::IpAddr};
 use hickory_resolver::proto::rr::Name;
 
 /// Longest local part in bytes (RFC 5321 §4.5.3.1.1).
-pub(super) const MAX_LOCAL_PART: usize = 64;
+const MAX_LOCAL_PART: usize = 64;
 /// Longest domain in bytes (RFC 5321 §4.5.3.1.2).
 pub(super) const MAX_DOMAIN: usize = 255;
 /// Longest path in bytes without the angle brackets (RFC 5321 §4.5.3.1.3).
-pub(super) const MAX_PATH: usize = 254;
+const MAX_PATH: usize = 254;
 
 /// Local part and domain of an envelope address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -140,7 +140,7 @@ fn domain(text: &str) -> Option<String> {
 }
 
 /// Labels of letters, digits, hyphens and underscores (seen in the wild), at most 63 bytes each.
-pub(super) fn is_domain(text: &str) -> bool {
+fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -151,7 +151,7 @@ pub(super) fn is_domain(text: &str) -> bool {
 }
 
 /// `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3).
-pub(super) fn literal(text: &str) -> Option<IpAddr> {
+fn literal(text: &str) -> Option<IpAddr> {
     let inner = text.strip_prefix('[')?.strip_suffix(']')?;
     match inner.get(..5) {
         Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => {

@@ -6,22 +6,22 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     Address, Path, Reply,
-    address::{is_domain, literal},
+    address::MAX_DOMAIN,
     parameter::{MailParameters, RcptParameters},
 };
 
-/// What a client calls itself: a domain or an address literal. Without characters that could break a header.
+/// What a client calls itself. Should be a domain or an address literal and often is something else; characters that could
+/// break a header or a log line are replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeloName(String);
 
 impl HeloName {
     fn parse(text: &str) -> Result<Self, Reply> {
-        let text = text.trim_end_matches('.');
-        if is_domain(text) || literal(text).is_some() {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Reply::SyntaxError)
+        if text.is_empty() || text.len() > MAX_DOMAIN || text.contains(char::is_whitespace) {
+            return Err(Reply::SyntaxError);
         }
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        Ok(Self(text.chars().map(|c| if fine(c) { c } else { '?' }).collect()))
     }
 }
 

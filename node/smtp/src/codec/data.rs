@@ -19,7 +19,7 @@ pub enum Flaw {
 }
 
 /// Longest line of a message in bytes without its CRLF. RFC 5321 §4.5.3.1.6 has 998; mail with longer ones is common.
-pub(super) const MAX_TEXT_LINE: usize = 64 * 1024;
+pub(crate) const MAX_TEXT_LINE: usize = 64 * 1024;
 
 /// Looks at the bytes of a message one by one and keeps them.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ mod xtext;
 pub use address::{Address, Path};
 pub(crate) use command::decode_sasl;
 pub use command::{Auth, Chunk, Command, HeloName, MailFrom, RcptTo};
+pub(crate) use data::MAX_TEXT_LINE;
 pub use data::{ChunkReader, DataReader, Flaw};
 pub use line::{LineError, LineReader};
 pub use parameter::{BodyType, MAX_MAIL_LINE};

@@ -16,6 +16,7 @@ fn commands_are_read_or_get_the_reply_that_they_deserve() {
         ("EHLO", Some(Reply::SyntaxError)),
         ("EHLO x\ty", Some(Reply::SyntaxError)),
         ("EHLO evil)\x1b[31m", Some(Reply::SyntaxError)),
+        ("EHLO Anna's_Laptop", None),
         ("MAIL FROM:<>", None),
         ("mail from: <a@b.test> SIZE=1 BODY=8BITMIME", None),
         ("MAIL FROM:<a@b.test> BODY=BINARYMIME", Some(Reply::UnknownParameter)),

@@ -39,9 +39,9 @@ impl Trace {
     /// The field, folded.
     pub fn received(&self) -> String {
         let from = match self.address {
-            Some(IpAddr::V4(address)) => format!("{} ([{address}])", self.helo),
-            Some(IpAddr::V6(address)) => format!("{} ([IPv6:{address}])", self.helo),
-            None => "[signed-on user]".to_owned(),
+            Some(IpAddr::V4(address)) => format!("from {} ([{address}])\r\n\t", self.helo),
+            Some(IpAddr::V6(address)) => format!("from {} ([IPv6:{address}])\r\n\t", self.helo),
+            None => String::new(),
         };
         let tls = self.tls.as_ref().map(|tls| format!(" ({tls})\r\n\t")).unwrap_or_default();
         let recipient =
@@ -49,7 +49,7 @@ impl Trace {
         let Self { host, with, id, .. } = self;
         let gap = if tls.is_empty() { " " } else { "" };
         format!(
-            "Received: from {from}\r\n\tby {host} (Posthouse) with {with}{tls}{gap}id {id}{recipient};\r\n\t{}\r\n",
+            "Received: {from}by {host} (Posthouse) with {with}{tls}{gap}id {id}{recipient};\r\n\t{}\r\n",
             date_time(self.at)
         )
     }

@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// Most recipients in one transaction (RFC 5321 §4.5.3.1.8 promises 100).
-const MAX_RECIPIENTS: usize = 100;
+pub(crate) const MAX_RECIPIENTS: usize = 100;
 /// Most addresses tried in one attempt.
-const MAX_ADDRESSES: usize = 16;
+pub(crate) const MAX_ADDRESSES: usize = 16;
 
 /// A message to be sent to recipients of one domain.
 pub(super) struct Job<'a> {

@@ -8,9 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::outcome::Failure;
 
 /// Most connections at a time in all.
-const MAX_TOTAL: usize = 32;
+pub(crate) const MAX_TOTAL: usize = 32;
 /// Most connections at a time to one domain.
-const MAX_PER_DOMAIN: usize = 4;
+pub(crate) const MAX_PER_DOMAIN: usize = 4;
 /// How long a domain whose hosts could not be reached is left alone. What is due for it in the meantime is deferred
 /// without waiting for the same time-out again.
 const DEAD: Duration = Duration::from_secs(60);

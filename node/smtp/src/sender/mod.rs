@@ -29,7 +29,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use describe::{RecipientDescription, SpoolDescription, describe};
 pub use resolver::Resolver;
 
+pub(crate) use attempt::{MAX_ADDRESSES, MAX_RECIPIENTS};
 use destinations::Destinations;
+pub(crate) use destinations::{MAX_PER_DOMAIN, MAX_TOTAL};
+#[cfg(test)]
+pub(crate) use outcome::SCHEDULE;
 
 /// Most entries that are worked on at a time.
 const MAX_ENTRIES: usize = 500;

@@ -1,6 +1,9 @@
 //! Taking responsibility for a message: one request to the store for all recipients.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use posthouse_directory::{AccountId, Target};
@@ -23,7 +26,7 @@ use crate::{
 /// NOTIFY bit of RFC 3461 §4.1.
 const SUCCESS: u8 = 1;
 /// Most mailboxes and outside addresses of one message after groups and aliases are resolved.
-const MAX_TARGETS: usize = 20_000;
+pub(crate) const MAX_TARGETS: usize = 20_000;
 /// Rounds of making mailboxes and moving full ones aside before the client is told to try again.
 const MAX_ROUNDS: usize = 4;
 /// Pauses before an unanswered request is repeated, with the same id so that it takes effect once.
@@ -35,15 +38,17 @@ const REPEATS: [Duration; 4] = [
 ];
 
 /// Where a message goes.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
-    pub(crate) local: BTreeMap<MailboxId, String>,
-    pub(crate) relay: Vec<RelayRecipient>,
+#[derive(Debug, Default)]
+struct Plan {
+    /// With the address and NOTIFY that it was asked for.
+    local: BTreeMap<MailboxId, (String, u8)>,
+    relay: Vec<RelayRecipient>,
+    relayed: HashSet<String>,
 }
 
 impl Plan {
     fn relay(&mut self, recipient: RelayRecipient) {
-        if !self.relay.iter().any(|known| known.address == recipient.address) {
+        if self.relayed.insert(recipient.address.clone()) {
             self.relay.push(recipient);
         }
     }
@@ -51,6 +56,9 @@ impl Plan {
     fn of(transaction: &Transaction) -> Self {
         let mut plan = Self::default();
         for recipient in &transaction.recipients {
+            if plan.len() > MAX_TARGETS {
+                return plan;
+            }
             let relay = |address: String| RelayRecipient {
                 original: recipient.original.clone().or_else(|| {
                     let given = recipient.address.to_string();
@@ -67,8 +75,8 @@ impl Plan {
                         plan.relay(relay(recipient.address.to_string()));
                     }
                     Target::Mailbox(account) => {
-                        let address = recipient.address.to_string();
-                        plan.local.entry(MailboxId(account.0)).or_insert(address);
+                        let asked = (recipient.address.to_string(), recipient.notify);
+                        plan.local.entry(MailboxId(account.0)).or_insert(asked);
                     }
                     Target::Remote(address) => plan.relay(relay(address.clone())),
                 }
@@ -163,7 +171,7 @@ impl Context {
             let local = plan
                 .local
                 .iter()
-                .map(|(mailbox, address)| LocalRecipient {
+                .map(|(mailbox, (address, _))| LocalRecipient {
                     mailbox: *mailbox,
                     address: address.clone(),
                 })
@@ -181,7 +189,7 @@ impl Context {
                     }
                 }
                 Ok(Response::Refused(Refusal::OverQuota(full))) => {
-                    if !self.set_aside(&mut plan, &full, transaction) {
+                    if !self.set_aside(&mut plan, &full) {
                         return Reply::MailboxFull;
                     }
                 }
@@ -197,22 +205,17 @@ impl Context {
 
     /// Moves full mailboxes to the spool, so that one full member does not keep a message from a group: it is tried again
     /// until there is room or it is given up with a report. False when nobody else is left.
-    fn set_aside(&self, plan: &mut Plan, full: &[MailboxId], transaction: &Transaction) -> bool {
+    fn set_aside(&self, plan: &mut Plan, full: &[MailboxId]) -> bool {
+        let full: BTreeSet<&MailboxId> = full.iter().collect();
         if plan.relay.is_empty() && plan.local.keys().all(|mailbox| full.contains(mailbox)) {
             return false;
         }
         for mailbox in full {
-            plan.local.remove(mailbox);
-            let account = AccountId(mailbox.0);
-            let notify = transaction
-                .recipients
-                .iter()
-                .find(|r| r.targets.contains(&Target::Mailbox(account)))
-                .map_or(0, |recipient| recipient.notify & !SUCCESS);
-            let address =
-                self.directory.account(account).and_then(|a| self.directory.address_of(&a));
+            let Some((_, notify)) = plan.local.remove(mailbox) else { continue };
+            let account = self.directory.account(AccountId(mailbox.0));
+            let address = account.and_then(|account| self.directory.address_of(&account));
             if let Some(address) = address.filter(|address| parse_remote(address).is_some()) {
-                plan.relay(RelayRecipient { address, original: None, notify });
+                plan.relay(RelayRecipient { address, original: None, notify: notify & !SUCCESS });
             }
         }
         true

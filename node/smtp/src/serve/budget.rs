@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 /// Most bytes of unfinished messages at a time. Whoever would go beyond gets 452.
-const MAX_HELD: usize = 512 << 20;
+pub(crate) const MAX_HELD: usize = 512 << 20;
 
 /// Bytes held by all connections.
 #[derive(Debug, Default)]

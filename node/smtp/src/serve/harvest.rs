@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 use parking_lot::Mutex;
 
 /// Unknown recipients from one address within [`WINDOW`] before it is turned away.
-const MAX_UNKNOWN: u32 = 100;
+pub(crate) const MAX_UNKNOWN: u32 = 100;
 /// Window, and how long an address is turned away at most.
 const WINDOW: Duration = Duration::from_secs(3600);
 /// Most addresses remembered.

@@ -23,8 +23,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use recipient::{create_mailboxes, is_local, parse_remote};
 
 use crate::{codec::Reply, session::Mode};
+pub(crate) use accept::MAX_TARGETS;
 use budget::Budget;
+pub(crate) use budget::MAX_HELD;
 use harvest::Harvest;
+pub(crate) use harvest::MAX_UNKNOWN;
 
 /// How long a client is waited for (RFC 5321 §4.5.3.2).
 #[derive(Clone, Copy, Debug)]
@@ -43,16 +46,21 @@ pub struct Timeouts {
     pub write: Duration,
 }
 
+impl Timeouts {
+    /// What the RFC asks for, or less where that only helps idlers.
+    pub const DEFAULT: Self = Self {
+        command: Duration::from_secs(300),
+        data_idle: Duration::from_secs(180),
+        data_total: Duration::from_secs(1800),
+        broken_data: Duration::from_secs(10),
+        handshake: Duration::from_secs(30),
+        write: Duration::from_secs(60),
+    };
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            command: Duration::from_secs(300),
-            data_idle: Duration::from_secs(180),
-            data_total: Duration::from_secs(1800),
-            broken_data: Duration::from_secs(10),
-            handshake: Duration::from_secs(30),
-            write: Duration::from_secs(60),
-        }
+        Self::DEFAULT
     }
 }
 
