@@ -109,9 +109,9 @@ impl SegmentedLog {
             _ => storage(error),
         })?;
         let (mut segments, numbers) =
-            Segments::open(env, folder, options.segment, options.min_free).map_err(storage)?;
+            Segments::open(env, folder, options.segment, options.min_free)?;
         let recovered = recover(&segments, &numbers)?;
-        let current = segments.start(recovered.next_segment).map_err(storage)?;
+        let current = segments.start_first(recovered.next_segment).map_err(storage)?;
         let room = segments.make_room().map_err(storage)?;
         let shared = Arc::new(Shared {
             groups: Mutex::new(recovered.groups),

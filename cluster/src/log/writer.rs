@@ -12,7 +12,7 @@ use super::{
     Done, LogError,
     engine::{Shared, TARGET},
     memory::Location,
-    record::{self, HEADER, Kind, Record},
+    record::{self, Kind, Record},
     recover::{Written, head},
     segment::{Current, Segments, is_no_space},
 };
@@ -125,7 +125,7 @@ impl Writer {
             self.build_batch()?;
         }
         let Some(batch) = &self.batch else { return Ok(()) };
-        let zeros = self.current.zeros_after(batch.bytes.len() as u64, self.segments.size());
+        let zeros = self.current.zeros_after(batch.bytes.len() as u64);
         failpoint::hit(failpoint::LOG_BEFORE_WRITE);
         if zeros > 0 {
             let mut padded = batch.bytes.clone();
@@ -170,7 +170,8 @@ impl Writer {
         let limit = BATCH.min(self.segments.size() as usize / 4);
         while let Some(queued) = self.pending.front() {
             let size = record::size(queued.record.payload.len());
-            let full = batch.bytes.len() + size > limit || !self.fits(batch.bytes.len() + size);
+            let full =
+                batch.bytes.len() + size > limit || !self.current.fits(batch.bytes.len() + size);
             if full && !batch.records.is_empty() {
                 break;
             }
@@ -196,15 +197,12 @@ impl Writer {
         batch.records.push(Record { payload, ..record });
     }
 
-    fn fits(&self, bytes: usize) -> bool {
-        self.current.tail + (bytes + HEADER) as u64 <= self.segments.size()
-    }
-
     /// Goes to the next segment if a record of `size` bytes does not fit into this one.
     fn roll_for(&mut self, size: usize) -> io::Result<()> {
         // room for what goes before it: positions of all groups
         let extra = self.written.len() * 128;
-        if self.current.tail == 0 || self.fits(size + extra) {
+        let whole = self.current.size >= self.segments.size();
+        if self.current.fits(size + extra) || (whole && self.current.tail == 0) {
             return Ok(());
         }
         self.seal()?;

@@ -116,11 +116,14 @@ impl Handle {
     /// Builds a complete copy in a new folder.
     async fn copy(&self) -> io::Result<Copy> {
         let number = self.scratch.next.fetch_add(1, Ordering::Relaxed);
-        let folder = self.scratch.folder.join(number.to_string());
+        let (all, folder) =
+            (self.scratch.folder.clone(), self.scratch.folder.join(number.to_string()));
         let copy = Copy { folder: folder.clone() };
         self.run(move |machine| {
-            // what a process that died here before had begun
-            let _ = std::fs::remove_dir_all(&folder);
+            if number == 0 {
+                // what an earlier process had begun when it died
+                let _ = std::fs::remove_dir_all(&all);
+            }
             std::fs::create_dir_all(&folder)?;
             machine.snapshot(&folder)
         })

@@ -155,7 +155,7 @@ impl RaftLogReader<Types> for RaftLog {
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
         let vote = self.engine.state(self.group).vote;
-        vote.map(|bytes| codec::from_bytes(&bytes)).transpose()
+        vote.map(|bytes| codec::decode_vote(&bytes)).transpose()
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
@@ -172,8 +172,7 @@ impl RaftLogStorage<Types> for RaftLog {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
         let state = self.engine.state(self.group);
-        let purged: Option<LogId> =
-            state.purged.map(|bytes| codec::from_bytes(&bytes)).transpose()?;
+        let purged = state.purged.map(|bytes| codec::decode_log_id(&bytes)).transpose()?;
         let last = match state.next > state.first {
             true => self.entries(state.next - 1, state.next).await?.first().map(RaftEntry::log_id),
             false => purged,
@@ -186,19 +185,26 @@ impl RaftLogStorage<Types> for RaftLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        let bytes = codec::to_bytes(vote)?;
+        let bytes = codec::encode_vote(vote)?;
         self.durable(|done| self.engine.save_vote(self.group, bytes, done)).await
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        let bytes = committed.map(|committed| codec::to_bytes(&committed)).transpose()?;
+        let bytes = committed.map(|committed| codec::encode_log_id(&committed)).transpose()?;
         self.engine.save_committed(self.group, bytes);
         Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        let committed = self.engine.state(self.group).committed;
-        committed.map(|bytes| codec::from_bytes(&bytes)).transpose()
+        let Some(bytes) = self.engine.state(self.group).committed else { return Ok(None) };
+        let committed = codec::decode_log_id(&bytes)?;
+        // a majority elsewhere may have committed what was not on disk here when the power went
+        let last = self.get_log_state().await?.last_log_id;
+        Ok(match last {
+            Some(last) if last.index < committed.index => Some(last),
+            Some(_) => Some(committed),
+            None => None,
+        })
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
@@ -222,7 +228,7 @@ impl RaftLogStorage<Types> for RaftLog {
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
-        let (first, id) = (log_id.index + 1, codec::to_bytes(&log_id)?);
+        let (first, id) = (log_id.index + 1, codec::encode_log_id(&log_id)?);
         self.durable(|done| self.engine.purge(self.group, first, id, done)).await?;
         failpoint::hit(failpoint::PURGE_AFTER);
         Ok(())

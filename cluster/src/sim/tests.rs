@@ -18,6 +18,7 @@ use super::{Crash, Lie, SimClock, SimDisk, environment};
 use crate::{Group, GroupId, GroupSpec, Node, NodeId, NodeOptions, ProposeError, log::LogOptions};
 
 mod machine;
+mod refusals;
 
 use machine::Journal;
 
@@ -47,9 +48,17 @@ fn payload(number: u64, len: usize) -> Vec<u8> {
 }
 
 async fn start(disk: &SimDisk, seed: u64) -> Result<(Node, Vec<Group>), String> {
+    start_with(disk, seed, LOG).await
+}
+
+async fn start_with(
+    disk: &SimDisk,
+    seed: u64,
+    log: LogOptions,
+) -> Result<(Node, Vec<Group>), String> {
     let env = environment(seed, disk, &SimClock::default());
     let options = NodeOptions { id: NodeId(1), log: "/log".into() };
-    let node = Node::open_with(env, options, LOG).await.map_err(|error| error.to_string())?;
+    let node = Node::open_with(env, options, log).await.map_err(|error| error.to_string())?;
     let mut groups = Vec::new();
     for id in 0..GROUPS {
         let machine = Journal::open(disk, &folder(id)).map_err(|error| error.to_string())?;

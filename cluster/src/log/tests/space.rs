@@ -109,3 +109,42 @@ async fn an_error_at_any_operation_loses_nothing_that_was_acknowledged() {
     }
     assert!(failed > 100, "only {failed} runs met their error");
 }
+
+#[tokio::test]
+async fn a_log_on_a_full_disk_comes_up_and_recovers_when_there_is_space() {
+    let disk = SimDisk::new(5);
+    disk.set_capacity(3 * SMALL.segment);
+    let log = open(&disk);
+    let mut next = 0;
+    while !log.is_full() {
+        append(&log, ONE, next).await.unwrap();
+        next += 1;
+    }
+    let mut disk = disk.crash(Crash::Power);
+    for _ in 0..2 {
+        // something else takes what is left, but for a little
+        let used = 3 * SMALL.segment - disk.free_space(Path::new(FOLDER)).unwrap();
+        disk.set_capacity(used + SMALL.segment / 8);
+        let log = open(&disk);
+        assert!(log.is_full());
+        assert_eq!(read(&log, ONE), (0..next).map(entry).collect::<Vec<_>>());
+        let (done, saved) = waiting();
+        log.save_vote(ONE, Bytes::from_static(b"vote"), done).unwrap();
+        saved.await.unwrap().unwrap();
+        disk = disk.crash(Crash::Power);
+        disk.set_capacity(3 * SMALL.segment);
+    }
+    disk.set_capacity(1 << 20);
+    let log = open(&disk);
+    assert!(!log.is_full());
+    append(&log, ONE, next).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_of_another_version_is_refused() {
+    let disk = SimDisk::new(5);
+    close(open(&disk)).await;
+    let other = Path::new(FOLDER).join("0000000000000009.v2.segment");
+    disk.open(&other, Open::New).unwrap();
+    assert!(matches!(try_open(&disk, SMALL), Err(OpenError::Damaged(what)) if what.contains("v2")));
+}
