@@ -228,13 +228,16 @@ async fn directory_test(
     Json(request): Json<DirectoryRequest>,
 ) -> Result<Response, Refusal> {
     admit(&setup, &headers)?;
+    let mail_domain = request.mail_domain.clone();
     let answers = request.into_answers();
     let spec =
         unsealed_spec(&answers, posthouse_directory::DomainId(posthouse_directory::fresh_id()));
-    match types::preview(&spec, answers.bind_password.expose()).await {
-        Ok(preview) => Ok(Json(preview).into_response()),
-        Err((message, remedy)) => {
-            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "directory", &message, &remedy))
+    match posthouse_sources::preview(&spec, &mail_domain, answers.bind_password.expose()).await {
+        Ok(preview) => Ok(Json(types::PreviewAnswer::from(preview)).into_response()),
+        Err(error) => {
+            let (message, remedy) = (error.to_string(), error.remedy());
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Err(Refusal::new(status, "directory", &message, remedy))
         }
     }
 }

@@ -94,9 +94,7 @@ pub struct SourcePreviewEntry {
 /// What a reading of a source did.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct SourceReport {
-    /// Accounts made.
-    pub created: usize,
-    /// Accounts changed.
+    /// Accounts made or changed.
     pub changed: usize,
     /// Accounts disabled because they are gone or disabled there.
     pub disabled: usize,

@@ -1,5 +1,7 @@
 //! What administrators do, over a real directory and a real store.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod support;
 
 use axum::http::StatusCode;
@@ -182,7 +184,7 @@ async fn a_stored_password_goes_to_no_other_place() {
     same["name"] = json!("renamed");
     expect(admin.send("PUT", &path, Some(same)).await, 200);
     let report = expect(admin.send("POST", &format!("{path}/sync"), None).await, 200);
-    assert_eq!(report["created"], 3);
+    assert_eq!(report["changed"], 3);
     let down = json!({"directory_domain": "down.test", "bind_name": "r", "bind_password": "x"});
     let problem = expect(admin.send("POST", "/api/v1/sources/preview", Some(down)).await, 502);
     assert_eq!(problem["message"], "no controller answered");

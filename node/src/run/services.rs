@@ -54,7 +54,7 @@ pub(super) async fn run(
 ) -> Result<()> {
     let parts = node.open.parts.clone();
     let mut tasks = JoinSet::new();
-    let sources = sources::Sources::start(&parts, stop.clone());
+    let sources = sources::Sources::start(&parts);
     let starter = Starter::new(&node, &parts, sources, stop.clone())?;
     let mut shown = Vec::new();
     for (port, listener) in listeners {

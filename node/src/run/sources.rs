@@ -2,21 +2,35 @@
 
 use std::sync::Arc;
 
-use posthouse_cluster::env::BoxFuture;
+use posthouse_cluster::{NodeId, env::BoxFuture};
 use posthouse_directory::{SourceId, SourceSpec};
-use posthouse_http::{SourceControl, SourcePreview, SourceReport};
+use posthouse_http::{SourceControl, SourcePreview, SourcePreviewEntry, SourceReport};
 use posthouse_provisioning::Parts;
-use tokio_util::sync::CancellationToken;
+use posthouse_sources::{Preview, Syncer, SyncerOptions, preview};
 
-/// The readers of all sources.
+/// The readers of all sources. Dropped: they stop.
 pub(super) struct Sources {
     parts: Parts,
+    syncer: Syncer,
 }
 
 impl Sources {
-    pub(super) fn start(parts: &Parts, stop: CancellationToken) -> Arc<Self> {
-        let _ = stop;
-        Arc::new(Self { parts: parts.clone() })
+    /// Starts reading what the directory lists.
+    pub(super) fn start(parts: &Parts) -> Arc<Self> {
+        let auth = parts.auth.clone();
+        let unseal = move |spec: &SourceSpec| {
+            let secret = auth.unseal(SourceSpec::SECRET_CONTEXT, &spec.bind_secret)?;
+            String::from_utf8(secret).ok()
+        };
+        let options = SyncerOptions { node: NodeId(parts.node), unseal: Arc::new(unseal) };
+        let syncer = Syncer::start(parts.directory.clone(), options);
+        Arc::new(Self { parts: parts.clone(), syncer })
+    }
+
+    fn mail_domain(&self, spec: &SourceSpec) -> String {
+        let domains = self.parts.directory.domains();
+        let domain = domains.iter().find(|domain| domain.id == spec.domain);
+        domain.map(|domain| domain.name.clone()).unwrap_or_default()
     }
 }
 
@@ -26,12 +40,46 @@ impl SourceControl for Sources {
         spec: SourceSpec,
         password: String,
     ) -> BoxFuture<Result<SourcePreview, String>> {
-        let _ = (spec, password);
-        Box::pin(async { Err("not yet".to_owned()) })
+        let domain = self.mail_domain(&spec);
+        Box::pin(async move {
+            match preview(&spec, &domain, &password).await {
+                Ok(preview) => Ok(shown(preview)),
+                Err(error) => Err(format!("{error}. {}", error.remedy())),
+            }
+        })
     }
 
     fn sync(&self, id: SourceId) -> BoxFuture<Result<SourceReport, String>> {
-        let _ = id;
-        Box::pin(async { Err("not yet".to_owned()) })
+        let syncer = self.syncer.clone();
+        Box::pin(async move {
+            let status = syncer.sync_now(id).await?;
+            let mut notes = status.warnings;
+            if let Some(withheld) = status.withheld {
+                let (missing, of) = (withheld.missing, withheld.of);
+                notes.push(format!(
+                    "{missing} of {of} accounts are no longer in the directory; they stay until you confirm it"
+                ));
+            }
+            Ok(SourceReport { changed: status.changed, disabled: status.disabled, notes })
+        })
+    }
+}
+
+fn shown(preview: Preview) -> SourcePreview {
+    let count = |kind: &str| preview.counts.get(kind).copied().unwrap_or(0);
+    let entry = |entry: &posthouse_sources::PreviewEntry| SourcePreviewEntry {
+        kind: entry.kind.to_owned(),
+        name: entry.name.clone(),
+        display_name: entry.display_name.clone(),
+        mail: entry.mail.clone(),
+        state: if entry.disabled { "disabled in the directory".to_owned() } else { String::new() },
+    };
+    SourcePreview {
+        controller: preview.controller.clone(),
+        users: count("users"),
+        groups: count("groups"),
+        contacts: count("contacts"),
+        sample: preview.entries.iter().take(SourcePreview::SAMPLE).map(entry).collect(),
+        warnings: preview.warnings,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use posthouse_directory::SourceSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::{Answers, Check, CheckOutcome, DirectoryAnswers, Outcome, Password, Tls, UserAnswers};
@@ -90,6 +89,9 @@ impl From<&Check> for CheckAnswer {
 
 #[derive(Deserialize)]
 pub(super) struct DirectoryRequest {
+    /// Mail domain that accounts would be mapped into; only for the preview.
+    #[serde(default)]
+    pub(super) mail_domain: String,
     directory_domain: String,
     #[serde(default)]
     controllers: Vec<String>,
@@ -175,11 +177,47 @@ impl DoneAnswer {
     }
 }
 
-/// What would be mapped from a source, or message and remedy.
-pub(super) async fn preview(
-    spec: &SourceSpec,
-    password: &str,
-) -> Result<serde_json::Value, (String, String)> {
-    let _ = (spec, password);
-    Err(("not available".to_owned(), String::new()))
+/// An account that would be mapped.
+#[derive(Debug, Serialize)]
+struct Entry {
+    kind: &'static str,
+    name: String,
+    display_name: String,
+    mail: String,
+    state: &'static str,
+}
+
+/// What would be mapped from a source.
+#[derive(Debug, Serialize)]
+pub(super) struct PreviewAnswer {
+    controller: String,
+    users: usize,
+    groups: usize,
+    contacts: usize,
+    sample: Vec<Entry>,
+    warnings: Vec<String>,
+}
+
+/// Longest sample of a preview.
+const SAMPLE: usize = 50;
+
+impl From<posthouse_sources::Preview> for PreviewAnswer {
+    fn from(preview: posthouse_sources::Preview) -> Self {
+        let count = |kind: &str| preview.counts.get(kind).copied().unwrap_or(0);
+        let entry = |entry: posthouse_sources::PreviewEntry| Entry {
+            kind: entry.kind,
+            name: entry.name,
+            display_name: entry.display_name,
+            mail: entry.mail,
+            state: if entry.disabled { "disabled in the directory" } else { "" },
+        };
+        Self {
+            users: count("users"),
+            groups: count("groups"),
+            contacts: count("contacts"),
+            controller: preview.controller,
+            sample: preview.entries.into_iter().take(SAMPLE).map(entry).collect(),
+            warnings: preview.warnings,
+        }
+    }
 }

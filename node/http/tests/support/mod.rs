@@ -1,5 +1,5 @@
 //! A node of temporary folders behind the router. Shared by the tests and by `examples/serve.rs`.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)] // for tests only
 
 use std::{
     net::SocketAddr,
@@ -68,7 +68,7 @@ impl SourceControl for FakeSources {
     }
 
     fn sync(&self, _: SourceId) -> BoxFuture<Result<SourceReport, String>> {
-        Box::pin(async { Ok(SourceReport { created: 3, ..SourceReport::default() }) })
+        Box::pin(async { Ok(SourceReport { changed: 3, ..SourceReport::default() }) })
     }
 }
 

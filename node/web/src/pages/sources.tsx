@@ -124,7 +124,7 @@ function SourceEditor({ before, close }: { before?: Source; close: () => void })
         <ProblemAlert error={test.error ?? sync.error} />
         {sync.data && (
           <Alert color="green" variant="light" role="status" title="The directory was read">
-            {sync.data.created} made, {sync.data.changed} changed, {sync.data.disabled} disabled. {sync.data.notes.join(" ")}
+            {sync.data.changed} made or changed, {sync.data.disabled} disabled. {sync.data.notes.join(" ")}
           </Alert>
         )}
         {test.data && <Preview preview={test.data} />}

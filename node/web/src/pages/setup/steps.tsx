@@ -85,7 +85,7 @@ export function AdministratorStep({ answers, set, error }: StepProps) {
 
 export function DirectoryStep({ answers, set, error }: StepProps) {
   const test = useMutation({
-    mutationFn: () => request<SetupPreview>("post", "/setup/directory-test", directoryInput(answers.directory) satisfies SetupDirectory),
+    mutationFn: () => request<SetupPreview>("post", "/setup/directory-test", { ...directoryInput(answers.directory), mail_domain: answers.mail_domain.trim() } satisfies SetupDirectory & { mail_domain: string }),
   });
   return (
     <>
