@@ -1,4 +1,5 @@
 //! The directory on a real node with a real log.
+#![allow(clippy::unwrap_used)]
 
 use std::{path::Path, time::Duration};
 

@@ -22,7 +22,7 @@ impl Dn {
             if attribute.is_empty() || parts.len() >= MAX_PARTS {
                 return None;
             }
-            parts.push((attribute, search_form(&unescape(value.trim())?)));
+            parts.push((attribute, search_form(&unescape(value)?)));
         }
         Some(Self(parts))
     }

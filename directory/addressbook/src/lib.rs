@@ -14,4 +14,4 @@ mod serve;
 mod session;
 mod tree;
 
-pub use serve::{Context, Mode, serve};
+pub use serve::{Context, Mode, Patience, serve};

@@ -31,6 +31,30 @@ pub enum Mode {
     Tls,
 }
 
+/// How long peers may take. The defaults are for real life.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For one message, from its first byte.
+    pub message: Duration,
+    /// From connecting to signing on.
+    pub sign_on: Duration,
+    /// For reading what was sent to them.
+    pub write: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(15),
+            message: Duration::from_secs(30),
+            sign_on: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+        }
+    }
+}
+
 /// What the service works with; shared by its listeners.
 pub struct Context {
     directory: Directory,
@@ -39,6 +63,7 @@ pub struct Context {
     gate: Gate,
     /// Searches that look at entries at the same time: each keeps a processor busy.
     searches: Arc<Semaphore>,
+    patience: Patience,
 }
 
 impl Context {
@@ -51,7 +76,13 @@ impl Context {
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let searches = Arc::new(Semaphore::new(processors * 2));
-        Self { directory, authenticator, tls, gate, searches }
+        let patience = Patience::default();
+        Self { directory, authenticator, tls, gate, searches, patience }
+    }
+
+    /// The same with other times.
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }
 

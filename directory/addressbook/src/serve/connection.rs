@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Context, Mode,
+    Context, Mode, Patience,
     stream::Stream,
     task::{self, Output},
 };
@@ -33,14 +33,6 @@ use crate::{
 
 /// All operational attributes by `+` (RFC 3673), absolute true and false filters (RFC 4526).
 const FEATURES: &[&str] = &["1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.3"];
-/// Longest TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(15);
-/// How long a message may take to arrive.
-const MESSAGE: Duration = Duration::from_secs(30);
-/// How long a connection may take to sign on.
-const SIGN_ON: Duration = Duration::from_secs(60);
-/// How long a peer may take to read what was sent to it.
-const WRITE: Duration = Duration::from_secs(60);
 /// How long a sign-on may take here, directory servers included.
 const BIND: Duration = Duration::from_secs(60);
 /// Pieces of search results that wait to be sent.
@@ -141,7 +133,7 @@ impl Connection {
         let handshake = stream.start_tls(self.context.tls.config());
         let stream = tokio::select! {
             () = self.stop.cancelled() => return Err(Ended::Stopping),
-            done = timeout(HANDSHAKE, handshake) => done.map_err(|_| Ended::Silent)??,
+            done = timeout(self.context.patience.handshake, handshake) => done.map_err(|_| Ended::Silent)??,
         };
         self.session.on_tls();
         Ok(stream)
@@ -175,10 +167,11 @@ impl Connection {
     /// Until when the client must have said something.
     fn deadline(&self, since: Instant, partial: bool, opened: Instant) -> Instant {
         let idle = Duration::from_secs(self.context.directory.integer(key::SESSION_IDLE));
+        let Patience { message, sign_on, .. } = self.context.patience;
         match (self.session.bound(), partial) {
-            (None, true) => (opened + SIGN_ON).min(since + MESSAGE),
-            (None, false) => opened + SIGN_ON,
-            (Some(_), true) => since + MESSAGE,
+            (None, true) => (opened + sign_on).min(since + message),
+            (None, false) => opened + sign_on,
+            (Some(_), true) => since + message,
             (Some(_), false) if self.session.is_busy() => since + Duration::from_secs(86_400),
             (Some(_), false) => since + idle,
         }
@@ -256,7 +249,7 @@ impl Connection {
             stream.write_all(bytes).await?;
             stream.flush().await
         };
-        match timeout(WRITE, write).await {
+        match timeout(self.context.patience.write, write).await {
             Ok(written) => Ok(written.map_err(Ended::from)?),
             Err(_) => Err(Ended::Stuck.into()),
         }
