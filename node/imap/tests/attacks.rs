@@ -144,6 +144,33 @@ async fn clients_that_never_finish_do_not_disturb_others() {
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
+/// Resident memory of this process in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// A11: open and idle connections, each with a command begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_costs_a_fixed_amount_of_memory() {
+    const CONNECTIONS: usize = 400;
+    let server = Server::start().await;
+    server.set(posthouse_directory::key::SESSIONS_PER_ADDRESS, "5000").await;
+    let mut open = vec![server.connect_clear().await];
+    let before = resident();
+    for _ in 0..CONNECTIONS {
+        let mut c = server.connect_clear().await;
+        c.send(&[b"a NOOP ".to_vec(), vec![b'x'; 7_000]].concat()).await;
+        open.push(c);
+    }
+    // answered after all that was sent before has been read
+    assert!(open[0].command("NOOP").await.ok());
+    let each = resident().saturating_sub(before) / CONNECTIONS;
+    println!("{each} bytes for each connection, client and server");
+    // the client of this test keeps a buffer too
+    assert!(each < 96 * 1024, "{each}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_address_gets_only_so_many_connections() {
     let server = Server::start().await;

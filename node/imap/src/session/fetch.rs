@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use posthouse_store::{FlagChange, Flags, Item, Parts, Refusal, Request, Response, Structure};
 
 use super::{Fail, Out, Port, Reply, Session, Wire, section};
@@ -13,6 +14,9 @@ use crate::codec::{
 /// Items that are read at once without and with their structure.
 const BATCH: u32 = 500;
 const BATCH_STRUCTURE: u32 = 50;
+/// Messages that are read ahead while one is sent, unless one of them has more bytes than this.
+const AHEAD: usize = 8;
+const AHEAD_BYTES: u32 = 256 * 1024;
 
 /// What an item that needs the message comes to.
 enum Value {
@@ -95,15 +99,60 @@ impl<P: Port> Session<P> {
         for piece in uids.pieces(batch) {
             let mut items = self.items(piece, plan.parts, plan.changed_since).await?;
             let seen = self.set_seen(&plan, &mut items).await?;
-            for item in items {
-                match self.fetch_item(&plan, &item, seen.contains(item.uid), out).await {
-                    Err(fail @ Fail::No(..)) => problem = Some(fail),
-                    other => other?,
-                }
-                out.flush_full().await?;
+            if let Some(fail) = self.fetch_items(&plan, &items, &seen, out).await? {
+                problem = Some(fail);
             }
         }
         problem.map_or_else(|| Ok(Reply::ok()), Err)
+    }
+
+    /// Sends items; returns why some of them were left out.
+    async fn fetch_items<W: Wire>(
+        &self,
+        plan: &Plan,
+        items: &[Item],
+        seen: &Ranges,
+        out: &mut Out<W>,
+    ) -> Result<Option<Fail>, Fail> {
+        let ahead = if items.iter().any(|item| item.size > AHEAD_BYTES) { 1 } else { AHEAD };
+        let (mut coming, mut problem) = (items.iter(), None);
+        let mut messages = FuturesOrdered::new();
+        for item in items {
+            while messages.len() < ahead {
+                match coming.next() {
+                    Some(item) => messages.push_back(self.message(plan, item)),
+                    None => break,
+                }
+            }
+            let message = messages.next().await.unwrap_or(Ok(None));
+            let sent = match message {
+                Ok(message) => {
+                    let seen = seen.contains(item.uid);
+                    self.fetch_item(plan, item, message, seen, out).await
+                }
+                Err(fail) => Err(fail),
+            };
+            match sent {
+                Err(fail @ Fail::No(..)) => problem = Some(fail),
+                other => other?,
+            }
+            out.flush_full().await?;
+        }
+        Ok(problem)
+    }
+
+    /// The bytes of a message, if they are needed; `None` too if it has gone meanwhile.
+    async fn message(&self, plan: &Plan, item: &Item) -> Result<Option<Bytes>, Fail> {
+        if !plan.needs_body {
+            return Ok(None);
+        }
+        let request = Request::Body { mailbox: self.owner()?, body: item.body };
+        match self.port.call(request).await? {
+            Response::Body(message) => Ok(Some(message)),
+            Response::Refused(Refusal::NotFound) => Ok(None),
+            Response::Refused(refusal) => Err(refusal.into()),
+            _ => Err(Fail::unexpected()),
+        }
     }
 
     /// RFC 7162 §3.2.6.
@@ -162,20 +211,25 @@ impl<P: Port> Session<P> {
     }
 
     async fn fetch_item<W: Wire>(
-        &mut self,
+        &self,
         plan: &Plan,
         item: &Item,
+        message: Option<Bytes>,
         seen: bool,
         out: &mut Out<W>,
     ) -> Result<(), Fail> {
-        let seq = self.view()?.numbering.as_ref().and_then(|numbering| numbering.seq(item.uid));
-        let Some(seq) = seq else { return Ok(()) };
+        let numbering = self.selected.as_ref().and_then(|view| view.numbering.as_ref());
+        let Some(seq) = numbering.and_then(|numbering| numbering.seq(item.uid)) else {
+            return Ok(());
+        };
         let structure = match &item.structure {
             Some(bytes) => postcard::from_bytes::<Structure>(bytes).ok(),
             None => None,
         };
-        let Some(values) = self.values(plan, item, structure.as_ref()).await? else {
-            return Ok(());
+        let values = match message {
+            Some(message) => values(plan, &message, structure.as_ref())?,
+            None if plan.needs_body => return Ok(()),
+            None => Vec::new(),
         };
         let mut values = values.into_iter();
         out.writer.text(format_args!("* {seq} FETCH ("));
@@ -196,39 +250,24 @@ impl<P: Port> Session<P> {
         out.writer.text(")\r\n");
         Ok(())
     }
+}
 
-    /// The values that need the message, in order; `None` if the message has gone meanwhile.
-    async fn values(
-        &self,
-        plan: &Plan,
-        item: &Item,
-        structure: Option<&Structure>,
-    ) -> Result<Option<Vec<Value>>, Fail> {
-        if !plan.needs_body {
-            return Ok(Some(Vec::new()));
+/// The values that need the message, in order.
+fn values(plan: &Plan, message: &Bytes, structure: Option<&Structure>) -> Result<Vec<Value>, Fail> {
+    let mut values = Vec::new();
+    for wanted in &plan.items {
+        if let Some((section, partial)) = as_section(wanted) {
+            let bytes = section::bytes(message, structure, &section);
+            values.push(bytes.map_or(Value::Nil, |b| Value::Bytes(section::cut(&b, partial))));
+        } else if let FetchItem::Binary { part, partial, .. } = wanted {
+            let bytes = decoded(message, structure, part)?;
+            values.push(bytes.map_or(Value::Nil, |b| Value::Bytes(section::cut(&b, *partial))));
+        } else if let FetchItem::BinarySize { part } = wanted {
+            let bytes = decoded(message, structure, part)?;
+            values.push(Value::Size(bytes.map_or(0, |bytes| bytes.len())));
         }
-        let request = Request::Body { mailbox: self.owner()?, body: item.body };
-        let message = match self.port.call(request).await? {
-            Response::Body(message) => message,
-            Response::Refused(Refusal::NotFound) => return Ok(None),
-            Response::Refused(refusal) => return Err(refusal.into()),
-            _ => return Err(Fail::unexpected()),
-        };
-        let mut values = Vec::new();
-        for wanted in &plan.items {
-            if let Some((section, partial)) = as_section(wanted) {
-                let bytes = section::bytes(&message, structure, &section);
-                values.push(bytes.map_or(Value::Nil, |b| Value::Bytes(section::cut(&b, partial))));
-            } else if let FetchItem::Binary { part, partial, .. } = wanted {
-                let bytes = decoded(&message, structure, part)?;
-                values.push(bytes.map_or(Value::Nil, |b| Value::Bytes(section::cut(&b, *partial))));
-            } else if let FetchItem::BinarySize { part } = wanted {
-                let bytes = decoded(&message, structure, part)?;
-                values.push(Value::Size(bytes.map_or(0, |bytes| bytes.len())));
-            }
-        }
-        Ok(Some(values))
     }
+    Ok(values)
 }
 
 fn decoded(
