@@ -428,7 +428,7 @@ fn passwords_are_verified_by_the_controller_with_its_reason() {
         let other_ca = std::fs::read_to_string(&lab.other_ca)?;
         let (dc, dead) = (lab.dc_host.clone(), format!("{}:636", lab.dead_ip));
         for (what, controllers, tls, ca, label) in [
-            ("failover", vec![dead.clone(), dc.clone()], SourceTls::Ldaps, &ca, "ok"),
+            ("failover", vec![dead.clone(), lab.dc2_host.clone()], SourceTls::Ldaps, &ca, "ok"),
             ("discovery", vec![], SourceTls::Ldaps, &ca, "ok"),
             ("StartTLS", vec![dc.clone()], SourceTls::StartTls, &ca, "ok"),
             ("other CA", vec![dc.clone()], SourceTls::Ldaps, &other_ca, "directory_down"),

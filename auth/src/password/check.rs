@@ -9,7 +9,10 @@ use crate::{
     Identity, Mechanism, Origin, Reason,
     inner::{Failure, Inner},
     lockout::Subject,
-    password::text::{Password, check_name},
+    password::{
+        mapped,
+        text::{Password, check_name},
+    },
 };
 
 /// A name and a password, as a mechanism brought them.
@@ -95,7 +98,12 @@ async fn prove(
             Err(in_vain(inner, password, Reason::Disabled(cause.clone())).await)
         }
         (AccountOrigin::Mapped { .. }, State::Enabled) => {
-            crate::password::mapped::verify(inner, &account, password).await.map(|()| account)
+            match mapped::verify(inner, &account, password).await {
+                Ok(()) => Ok(account),
+                // An unknown user costs this much, too, however busy the node is.
+                Err(reason) if reason.is_guess() => Err(in_vain(inner, password, reason).await),
+                Err(reason) => Err(reason),
+            }
         }
     }
 }
