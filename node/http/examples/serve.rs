@@ -1,6 +1,8 @@
 //! Serves the pages and the API of a node of temporary folders at a port of this machine, for work on the pages and
 //! for the browser tests: `cargo run -p posthouse-http --example serve -- 4040`. Administrator `admin`, password as printed.
 
+#![allow(clippy::unwrap_used)] // a tool for developers
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

@@ -52,6 +52,8 @@ pub trait SourceControl: Send + Sync {
     ) -> BoxFuture<Result<SourcePreview, String>>;
     /// Reads the source now.
     fn sync(&self, id: SourceId) -> BoxFuture<Result<SourceReport, String>>;
+    /// Agrees once that more accounts than the threshold have left, and reads the source now.
+    fn confirm_removals(&self, id: SourceId) -> BoxFuture<Result<SourceReport, String>>;
 }
 
 /// What a source would bring.
@@ -98,6 +100,8 @@ pub struct SourceReport {
     pub changed: usize,
     /// Accounts disabled because they are gone or disabled there.
     pub disabled: usize,
+    /// Accounts that are gone and more than the threshold allows: they stay until that is confirmed. 0: none.
+    pub withheld: usize,
     /// What the administrator should know, one sentence each.
     pub notes: Vec<String>,
 }

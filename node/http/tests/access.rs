@@ -1,5 +1,7 @@
 //! Who may do what: a matrix over all operations, made from the table.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod support;
 
 use axum::http::StatusCode;

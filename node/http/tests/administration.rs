@@ -185,6 +185,9 @@ async fn a_stored_password_goes_to_no_other_place() {
     expect(admin.send("PUT", &path, Some(same)).await, 200);
     let report = expect(admin.send("POST", &format!("{path}/sync"), None).await, 200);
     assert_eq!(report["changed"], 3);
+    assert_eq!(report["withheld"], 9);
+    let report = expect(admin.send("POST", &format!("{path}/confirm"), None).await, 200);
+    assert_eq!(report["disabled"], 9);
     let down = json!({"directory_domain": "down.test", "bind_name": "r", "bind_password": "x"});
     let problem = expect(admin.send("POST", "/api/v1/sources/preview", Some(down)).await, 502);
     assert_eq!(problem["message"], "no controller answered");

@@ -1,5 +1,7 @@
 //! Connections: limits, and a clean stop. In clear, as the listener that redirects uses it.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod support;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};

@@ -1,5 +1,7 @@
 //! Administrators of one domain neither see nor touch what is not theirs (F4.2-3, F4.2-4, A30).
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod support;
 
 use axum::http::StatusCode;

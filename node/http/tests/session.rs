@@ -1,5 +1,7 @@
 //! Signing on and off over HTTP, and the headers of every answer.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod support;
 
 use axum::http::StatusCode;

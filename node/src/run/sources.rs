@@ -6,7 +6,7 @@ use posthouse_cluster::{NodeId, env::BoxFuture};
 use posthouse_directory::{SourceId, SourceSpec};
 use posthouse_http::{SourceControl, SourcePreview, SourcePreviewEntry, SourceReport};
 use posthouse_provisioning::Parts;
-use posthouse_sources::{Preview, Syncer, SyncerOptions, preview};
+use posthouse_sources::{Preview, SourceStatus, Syncer, SyncerOptions, preview};
 
 /// The readers of all sources. Dropped: they stop.
 pub(super) struct Sources {
@@ -51,18 +51,26 @@ impl SourceControl for Sources {
 
     fn sync(&self, id: SourceId) -> BoxFuture<Result<SourceReport, String>> {
         let syncer = self.syncer.clone();
-        Box::pin(async move {
-            let status = syncer.sync_now(id).await?;
-            let mut notes = status.warnings;
-            if let Some(withheld) = status.withheld {
-                let (missing, of) = (withheld.missing, withheld.of);
-                notes.push(format!(
-                    "{missing} of {of} accounts are no longer in the directory; they stay until you confirm it"
-                ));
-            }
-            Ok(SourceReport { changed: status.changed, disabled: status.disabled, notes })
-        })
+        Box::pin(async move { Ok(report(syncer.sync_now(id).await?)) })
     }
+
+    fn confirm_removals(&self, id: SourceId) -> BoxFuture<Result<SourceReport, String>> {
+        let syncer = self.syncer.clone();
+        Box::pin(async move { Ok(report(syncer.confirm_removals(id).await?)) })
+    }
+}
+
+fn report(status: SourceStatus) -> SourceReport {
+    let mut notes = status.warnings;
+    let mut missing = 0;
+    if let Some(withheld) = status.withheld {
+        missing = withheld.missing;
+        let of = withheld.of;
+        notes.push(format!(
+            "{missing} of {of} accounts are no longer in the directory; they stay until you confirm it"
+        ));
+    }
+    SourceReport { changed: status.changed, disabled: status.disabled, withheld: missing, notes }
 }
 
 fn shown(preview: Preview) -> SourcePreview {

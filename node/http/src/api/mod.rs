@@ -118,6 +118,7 @@ operations! {
     PUT    "/sources/{id}"             Full           sources::update_source;
     DELETE "/sources/{id}"             Full           sources::remove_source;
     POST   "/sources/{id}/sync"        Full           sources::sync_source;
+    POST   "/sources/{id}/confirm"     Full           sources::confirm_source;
     GET    "/keytab"                   Read           keytab::list_keytab;
     PUT    "/keytab"                   Full           keytab::put_keytab;
     GET    "/failures"                 Read           failures::list_failures;

@@ -320,6 +320,20 @@ pub(crate) async fn sync_source(
     context.sources.sync(source.id).await.map(Json).map_err(not_read)
 }
 
+/// Confirms that the accounts that are gone from a source are really gone, and reads it: they are disabled.
+#[utoipa::path(post, path = "/sources/{id}/confirm", tag = "sources", params(("id" = Uuid, Path)),
+    responses((status = 200, body = SourceReport)))]
+pub(crate) async fn confirm_source(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    At(id): At<Uuid>,
+) -> Result<Json<SourceReport>, Problem> {
+    let source = find(&context, id)?;
+    let text = format!("confirmed that accounts have left the source {}", source.name);
+    context.directory.change(caller.actor, Change::Audit(text)).await?;
+    context.sources.confirm_removals(source.id).await.map(Json).map_err(not_read)
+}
+
 fn not_read(why: String) -> Problem {
     Problem::new(StatusCode::BAD_GATEWAY, "source_failed", why)
         .remedy("Check name, controllers, certificate, account and password of the source.")

@@ -68,7 +68,11 @@ impl SourceControl for FakeSources {
     }
 
     fn sync(&self, _: SourceId) -> BoxFuture<Result<SourceReport, String>> {
-        Box::pin(async { Ok(SourceReport { changed: 3, ..SourceReport::default() }) })
+        Box::pin(async { Ok(SourceReport { changed: 3, withheld: 9, ..SourceReport::default() }) })
+    }
+
+    fn confirm_removals(&self, _: SourceId) -> BoxFuture<Result<SourceReport, String>> {
+        Box::pin(async { Ok(SourceReport { disabled: 9, ..SourceReport::default() }) })
     }
 }
 

@@ -518,6 +518,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sources/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Confirms that the accounts that are gone from a source are really gone, and reads it: they are disabled. */
+        post: operations["confirm_source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sources/{id}/sync": {
         parameters: {
             query?: never;
@@ -1238,14 +1255,14 @@ export interface components {
         };
         /** @description What a reading of a source did. */
         SourceReport: {
-            /** @description Accounts changed. */
+            /** @description Accounts made or changed. */
             changed: number;
-            /** @description Accounts made. */
-            created: number;
             /** @description Accounts disabled because they are gone or disabled there. */
             disabled: number;
             /** @description What the administrator should know, one sentence each. */
             notes: string[];
+            /** @description Accounts that are gone and more than the threshold allows: they stay until that is confirmed. 0: none. */
+            withheld: number;
         };
         /** @description A source. Its password is never shown. */
         SourceView: {
@@ -2921,6 +2938,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirm_source: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SourceReport"];
+                };
             };
             /** @description Not done; the problem says why and what to do. */
             default: {

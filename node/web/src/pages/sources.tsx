@@ -1,4 +1,4 @@
-import { Alert, Badge, Button, Group, Stack, Text } from "@mantine/core";
+import { Alert, Badge, Button, Group, NumberInput, Select, Stack, Switch, Text, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
@@ -12,7 +12,6 @@ import { Page } from "../parts/page";
 import { Preview } from "../parts/preview";
 import { RemoveButton } from "../parts/remove";
 import { useRights } from "../session";
-import { NumberInput, Select, Switch, TextInput } from "@mantine/core";
 
 type Source = Schemas["SourceView"];
 
@@ -94,6 +93,14 @@ function SourceEditor({ before, close }: { before?: Source; close: () => void })
     mutationFn: () => api("post", "/sources/{id}/sync", { at: { id: before?.id ?? "" } }),
     onSuccess: () => queries.invalidateQueries(),
   });
+  const confirm = useMutation({
+    mutationFn: () => api("post", "/sources/{id}/confirm", { at: { id: before?.id ?? "" } }),
+    onSuccess: async () => {
+      sync.reset();
+      await queries.invalidateQueries();
+    },
+  });
+  const report = confirm.data ?? sync.data;
   const error = save.error ?? test.error;
   return (
     <Editor title={before?.name ?? "Add a directory"} opened onClose={close} busy={save.isPending} error={save.error}
@@ -121,10 +128,15 @@ function SourceEditor({ before, close }: { before?: Source; close: () => void })
             {before && <Button variant="default" onClick={() => sync.mutate()} loading={sync.isPending}>Read now</Button>}
           </Group>
         )}
-        <ProblemAlert error={test.error ?? sync.error} />
-        {sync.data && (
-          <Alert color="green" variant="light" role="status" title="The directory was read">
-            {sync.data.changed} made or changed, {sync.data.disabled} disabled. {sync.data.notes.join(" ")}
+        <ProblemAlert error={test.error ?? sync.error ?? confirm.error} />
+        {report && (
+          <Alert color={report.withheld > 0 ? "yellow" : "green"} variant="light" role="status" title="The directory was read">
+            {report.changed} made or changed, {report.disabled} disabled. {report.notes.join(" ")}
+            {report.withheld > 0 && (
+              <Button mt="sm" color="red" variant="light" loading={confirm.isPending} onClick={() => confirm.mutate()}>
+                Disable these {report.withheld} accounts
+              </Button>
+            )}
           </Alert>
         )}
         {test.data && <Preview preview={test.data} />}

@@ -1,0 +1,124 @@
+// The set-up of a node without settings, from the code of its console to the first sign-on. Needs a fresh node: it is set up
+// by this test. Skipped without POSTHOUSE_SETUP_URL.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { assertFits, DESK, finish, launch, need, open, PHONE, shot } from "./browser.js";
+
+const URL = process.env.POSTHOUSE_SETUP_URL?.replace(/\/$/, "");
+const PASSWORD = "a first password 7";
+
+let browser;
+before(async () => { browser = await launch(); });
+after(async () => { await browser?.close(); });
+
+const next = (page) => page.getByRole("button", { name: "Continue" }).click();
+const step = (page, title) => page.getByRole("heading", { name: title, level: 1 }).waitFor();
+
+test("a fresh node is set up in the browser", { skip: URL ? false : "no fresh node is given" }, async () => {
+  const code = need("POSTHOUSE_SETUP_CODE");
+  const tab = await open(browser, URL, PHONE);
+  const { page } = tab;
+  await page.goto(`${URL}/`);
+  await step(page, "Set up this node");
+  assert.match(page.url(), /\/setup$/);
+  await page.getByLabel("Code from the console").fill("wrong-code-0000");
+  await page.getByRole("button", { name: "Begin" }).click();
+  await page.getByRole("alert").waitFor();
+  await assertFits(page);
+  await shot(page, "setup-0-wrong-code");
+  await page.getByLabel("Code from the console").fill(code);
+  await page.keyboard.press("Enter");
+
+  await step(page, "What this node becomes");
+  assert.equal(await page.getByRole("radio", { name: /further node/ }).isDisabled(), true);
+  assert.equal(await page.getByRole("radio", { name: /backup/ }).isDisabled(), true);
+  await shot(page, "setup-1-choice");
+
+  const second = await open(browser, URL);
+  await second.page.goto(`${URL}/`);
+  await second.page.getByLabel("Code from the console").fill(code);
+  await second.page.getByRole("button", { name: "Begin" }).click();
+  await second.page.getByRole("alert").waitFor();
+  await shot(second.page, "setup-second-browser");
+  await finish(second);
+
+  await next(page);
+  await step(page, "Names");
+  await page.getByLabel("Mail domain").fill("not a domain");
+  await next(page);
+  await page.getByRole("alert").waitFor();
+  await page.getByLabel("Mail domain").fill("browser.test");
+  await page.getByLabel("Host name of this node").fill("mail.browser.test");
+  await shot(page, "setup-2-names");
+  await next(page);
+
+  await step(page, "Checks");
+  await page.getByRole("button", { name: "Check again" }).waitFor();
+  await page.getByRole("status").waitFor({ state: "detached" });
+  await assertFits(page);
+  await shot(page, "setup-3-checks");
+  await next(page);
+
+  await step(page, "First administrator");
+  await page.getByLabel("Full name").fill("Ada Admin");
+  await page.getByLabel("Password", { exact: false }).first().fill("short");
+  await next(page);
+  await page.getByRole("alert").waitFor();
+  await page.getByRole("textbox", { name: "Password", exact: true }).fill(PASSWORD);
+  await page.getByRole("textbox", { name: "Password again" }).fill("something else");
+  await next(page);
+  await page.getByText("The two passwords are not the same.").waitFor();
+  await page.getByRole("textbox", { name: "Password again" }).fill(PASSWORD);
+  await shot(page, "setup-4-administrator");
+  await next(page);
+
+  await step(page, "Active Directory");
+  await page.getByLabel("Join an Active Directory now").check();
+  await page.getByLabel("Active Directory domain").fill("ad.browser.test");
+  await page.getByLabel("Account to read with").fill("reader@ad.browser.test");
+  await page.getByLabel("Its password").fill("canary-directory-password");
+  await page.getByLabel("Domain controllers").fill("127.0.0.1:1");
+  await page.getByRole("button", { name: "Test: what would be mapped?" }).click();
+  await page.getByRole("alert").waitFor({ timeout: 60_000 });
+  await assertFits(page);
+  await shot(page, "setup-5-directory");
+  await page.getByLabel("Join an Active Directory now").uncheck();
+  await next(page);
+
+  await step(page, "Summary");
+  await page.getByText("admin@browser.test").waitFor();
+  await shot(page, "setup-6-summary");
+  await page.getByRole("button", { name: "Set up now" }).click();
+  await page.getByRole("heading", { name: "The node is set up" }).waitFor({ timeout: 60_000 });
+  await shot(page, "setup-7-done");
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href]));
+  assert.doesNotMatch(kept, /canary|first password/, "nothing secret stays in the browser");
+  await finish(tab);
+});
+
+test("afterwards the set-up is closed and the administrator signs on", { skip: URL ? false : "no fresh node is given" }, async () => {
+  const url = (process.env.POSTHOUSE_AFTER_SETUP_URL ?? URL).replace(/\/$/, "");
+  const tab = await open(browser, url, DESK);
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    // The node takes its services up: for a moment nobody listens.
+    const reached = await tab.page.goto(`${url}/setup`).catch(() => null);
+    if (reached) break;
+    assert.ok(Date.now() < deadline, "the node came back");
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  await tab.page.getByRole("heading", { name: "Sign on" }).waitFor();
+  for (const path of ["code", "checks", "apply", "directory-test"]) {
+    const answer = await tab.context.request.post(`${url}/api/v1/setup/${path}`, {
+      data: {}, headers: { "x-posthouse-request": "1" }, ignoreHTTPSErrors: true,
+    });
+    assert.ok(answer.status() >= 400, `${path} answers ${answer.status()}`);
+  }
+  await tab.page.getByLabel("Name or address").fill("admin@browser.test");
+  await tab.page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await tab.page.keyboard.press("Enter");
+  await tab.page.getByRole("heading", { name: "This node" }).waitFor();
+  await shot(tab.page, "setup-8-start");
+  await finish(tab);
+});
