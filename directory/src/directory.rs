@@ -1,6 +1,6 @@
 //! The handle that everybody uses.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use posthouse_cluster::{
@@ -24,6 +24,8 @@ const READERS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Matches of a people search that are gathered first.
+const FIRST_MATCHES: usize = 1_024;
 /// Most accounts of one page.
 const MAX_PAGE: usize = 1_000;
 /// Most lines of the audit log in one answer.
@@ -285,12 +287,25 @@ impl Directory {
     /// Candidates for an address book search; `visit` returns false to stop. Unpublished and disabled accounts
     /// and aliases are left out. `visit` may ask the directory: nothing is locked while it runs.
     pub fn people(&self, query: &PersonQuery, visit: &mut dyn FnMut(&Arc<PersonEntry>) -> bool) {
-        let candidates: Vec<Arc<PersonEntry>> = self.read(|index| match query.account {
-            Some(id) => index.entry(id).into_iter().cloned().collect(),
-            None => index.containing(&query.contains_any).into_iter().cloned().collect(),
-        });
-        for entry in candidates.iter().filter(|entry| entry.is_shown()) {
-            if !visit(entry) {
+        if let Some(id) = query.account {
+            if let Some(entry) = self.entry(id).filter(|entry| entry.is_shown()) {
+                visit(&entry);
+            }
+            return;
+        }
+        // most who search want few: gathering all matches before the first is shown would be wasted
+        let mut seen = HashSet::new();
+        for limit in [FIRST_MATCHES, usize::MAX] {
+            let (candidates, all): (Vec<Arc<PersonEntry>>, bool) = self.read(|index| {
+                let (found, all) = index.some_containing(&query.contains_any, limit);
+                (found.into_iter().cloned().collect(), all)
+            });
+            for entry in candidates {
+                if seen.insert(entry.account.id) && entry.is_shown() && !visit(&entry) {
+                    return;
+                }
+            }
+            if all {
                 return;
             }
         }

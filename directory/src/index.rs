@@ -325,10 +325,21 @@ impl Index {
 
     /// Entries whose name, mail or phone contains one of the texts; all, if there is none. In no order.
     pub(crate) fn containing(&self, any: &[String]) -> Vec<&Arc<PersonEntry>> {
+        self.some_containing(any, usize::MAX).0
+    }
+
+    /// As [`Index::containing`], but stops after about `limit`; whether these are all.
+    pub(crate) fn some_containing(
+        &self,
+        any: &[String],
+        limit: usize,
+    ) -> (Vec<&Arc<PersonEntry>>, bool) {
         if any.is_empty() {
-            return self.entries.values().collect();
+            let all = self.entries.len() <= limit;
+            return (self.entries.values().take(limit).collect(), all);
         }
-        self.arena.search(any).into_iter().filter_map(|id| self.entries.get(&id)).collect()
+        let (found, all) = self.arena.search(any, limit);
+        (found.into_iter().filter_map(|id| self.entries.get(&id)).collect(), all)
     }
 
     /// Entries of exactly this name in a domain: of any kind, and aliases can be several.

@@ -18,6 +18,9 @@ use crate::{
     tree::{Entry, Fixed, Node, Tree, schema_entry},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Most attributes that are named in one request.
 const MAX_NAMED: usize = 256;
 /// Entries between two looks at the clock.

@@ -98,32 +98,50 @@ impl Arena {
         (self.text, self.entries, self.gone) = (text, entries, 0);
     }
 
-    /// Accounts whose text contains one of `any`, each once. An empty text is in every account's.
-    pub(crate) fn search(&self, any: &[String]) -> Vec<AccountId> {
+    /// Accounts whose text contains one of `any`, each once, and whether these are all: each text is looked for
+    /// until `limit` accounts have it. An empty text is in every account's.
+    pub(crate) fn search(&self, any: &[String], limit: usize) -> (Vec<AccountId>, bool) {
         let mut found: Vec<usize> = Vec::new();
+        let mut all = true;
         for text in any {
             let needle = normal(text);
             if needle.is_empty() {
-                return self.places.keys().copied().collect();
+                return (self.places.keys().copied().collect(), true);
             }
-            self.scan(&needle, &mut found);
+            all &= self.scan(&needle, limit, &mut found);
         }
         found.sort_unstable();
         found.dedup();
-        found.into_iter().filter_map(|at| self.entries.get(at)).map(|e| e.account).collect()
+        let accounts = found.into_iter().filter_map(|at| self.entries.get(at)).map(|e| e.account);
+        (accounts.collect(), all)
     }
 
-    fn scan(&self, needle: &str, found: &mut Vec<usize>) {
+    /// Looks for one text; whether it looked at everything.
+    fn scan(&self, needle: &str, limit: usize, found: &mut Vec<usize>) -> bool {
         let finder = memmem::Finder::new(needle);
-        let mut from = 0;
-        let mut after = 0;
+        let (mut from, mut after, mut hits) = (0, 0, 0);
         while let Some(at) = self.text.get(from..).and_then(|rest| finder.find(rest)) {
+            if hits >= limit {
+                return false;
+            }
             let at = from + at;
             let rest = self.entries.get(after..).unwrap_or_default();
-            let entry = after + rest.partition_point(|e| e.end <= at);
-            let Some(end) = self.entries.get(entry).map(|e| e.end) else { return };
+            let entry = after + distance(rest, at);
+            let Some(end) = self.entries.get(entry).map(|e| e.end) else { return true };
             found.push(entry);
-            (from, after) = (end, entry + 1);
+            (from, after, hits) = (end, entry + 1, hits + 1);
         }
+        true
     }
+}
+
+/// How many entries end at or before `at`. Where many match, the next one is near.
+fn distance(entries: &[Entry], at: usize) -> usize {
+    let mut reach = 1;
+    while entries.get(reach).is_some_and(|e| e.end <= at) {
+        reach *= 2;
+    }
+    let start = reach / 2;
+    let near = entries.get(start..entries.len().min(reach + 1)).unwrap_or_default();
+    start + near.partition_point(|e| e.end <= at)
 }

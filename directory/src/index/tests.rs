@@ -292,3 +292,26 @@ proptest! {
         prop_assert_eq!(found, scan);
     }
 }
+
+#[test]
+fn a_bounded_search_says_whether_it_found_all() {
+    let mut index = Index::default();
+    index.set_domains(vec![domain(DOMAIN, "example.test", &[])]);
+    for n in 0..50 {
+        index.put_account(user(n, &format!("u{n}"), &[]));
+    }
+    for (any, limit, found, all) in [
+        (&["u"][..], 10, 10, false),
+        (&["u"], 50, 50, true),
+        (&["u4"], 10, 10, false),
+        (&["u4"], 11, 11, true),
+        (&["u11@", "u12@"], 1, 2, true),
+        (&[], 10, 10, false),
+        (&[], 50, 50, true),
+        (&["nobody"], 1, 0, true),
+    ] {
+        let any: Vec<String> = any.iter().map(|t| (*t).to_owned()).collect();
+        let (entries, complete) = index.some_containing(&any, limit);
+        assert_eq!((entries.len(), complete), (found, all), "{any:?} {limit}");
+    }
+}

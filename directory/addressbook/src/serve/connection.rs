@@ -318,6 +318,11 @@ impl Connection {
     async fn sasl(&mut self, mechanism: Option<String>, token: &[u8]) -> BindStep {
         if let Some(mechanism) = mechanism {
             match self.context.authenticator.start(&mechanism, self.origin()) {
+                Ok(mut exchange) if token.is_empty() => {
+                    let first = exchange.first_challenge();
+                    self.exchange = Some(exchange);
+                    return BindStep::Challenge(first);
+                }
                 Ok(exchange) => self.exchange = Some(exchange),
                 Err(reason) => return BindStep::Failed(reason),
             }
