@@ -1,6 +1,7 @@
 // The set-up of a node without settings, from the code of its console to the first sign-on. Needs a fresh node: it is set up
 // by this test. Skipped without POSTHOUSE_SETUP_URL.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import { assertFits, DESK, finish, launch, need, open, PHONE, shot } from "./browser.js";
@@ -11,6 +12,29 @@ const PASSWORD = "a first password 7";
 let browser;
 before(async () => { browser = await launch(); });
 after(async () => { await browser?.close(); });
+
+/** A node with free ports writes where it listens into a file. */
+function addressAfterwards() {
+  const file = process.env.POSTHOUSE_SETUP_ADDRESSES;
+  if (!file) return URL;
+  try {
+    return `https://${JSON.parse(readFileSync(file, "utf8")).admin}`;
+  } catch {
+    return URL;
+  }
+}
+
+/** The node takes its services up after the set-up: for a moment nobody listens. */
+async function cameBack() {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
+    const url = addressAfterwards();
+    const state = await context.request.get(`${url}/api/v1/setup`).then((answer) => answer.json()).catch(() => null);
+    if (state?.stage === "done") return url;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return assert.fail("the node did not come back");
+}
 
 const next = (page) => page.getByRole("button", { name: "Continue" }).click();
 const step = (page, title) => page.getByRole("heading", { name: title, level: 1 }).waitFor();
@@ -98,16 +122,9 @@ test("a fresh node is set up in the browser", { skip: URL ? false : "no fresh no
 });
 
 test("afterwards the set-up is closed and the administrator signs on", { skip: URL ? false : "no fresh node is given" }, async () => {
-  const url = (process.env.POSTHOUSE_AFTER_SETUP_URL ?? URL).replace(/\/$/, "");
+  const url = await cameBack();
   const tab = await open(browser, url, DESK);
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    // The node takes its services up: for a moment nobody listens.
-    const reached = await tab.page.goto(`${url}/setup`).catch(() => null);
-    if (reached) break;
-    assert.ok(Date.now() < deadline, "the node came back");
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
+  await tab.page.goto(`${url}/setup`);
   await tab.page.getByRole("heading", { name: "Sign on" }).waitFor();
   for (const path of ["code", "checks", "apply", "directory-test"]) {
     const answer = await tab.context.request.post(`${url}/api/v1/setup/${path}`, {

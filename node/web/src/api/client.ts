@@ -78,13 +78,15 @@ export async function raw(method: string, path: string, body?: unknown): Promise
 async function problem(response: Response): Promise<Problem> {
   try {
     const it = (await response.json()) as Schemas["Problem"];
-    return new Problem(it.status, it.code, sentence(it.message), it.remedy, it.field ?? undefined);
+    return new Problem(it.status, it.code, sentence(it.message), sentence(it.remedy ?? ""), it.field ?? undefined);
   } catch {
     return new Problem(response.status, "unknown", `The node answered with status ${response.status}.`);
   }
 }
 
-function sentence(text: string): string {
+/** A text of the server as a sentence. */
+export function sentence(text: string): string {
+  if (text === "") return text;
   const upper = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(upper) ? upper : `${upper}.`;
 }

@@ -2,7 +2,7 @@ import { Alert, Anchor, Badge, Group, Paper, SimpleGrid, Stack, Table, Text, Tit
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
-import { api, type Schemas } from "../api/client";
+import { api, type Schemas, sentence } from "../api/client";
 import { bytes, span } from "../format";
 import { Loaded } from "../parts/feedback";
 import { Page } from "../parts/page";
@@ -53,7 +53,7 @@ function StatusView({ status }: { status: Schemas["Status"] }) {
       ) : (
         status.problems.map((problem) => (
           <Alert key={problem.message} color={problem.grave ? "red" : "yellow"} variant="light"
-            title={problem.message.charAt(0).toUpperCase() + problem.message.slice(1)}>
+            title={sentence(problem.message)}>
             {problem.remedy}
           </Alert>
         ))

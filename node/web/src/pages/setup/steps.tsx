@@ -1,8 +1,8 @@
-import { Alert, Badge, Button, Checkbox, Group, Loader, PasswordInput, Radio, Stack, Table, Text, TextInput } from "@mantine/core";
+import { Alert, Badge, Button, Checkbox, Group, List, Loader, PasswordInput, Radio, Stack, Table, Text, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useEffect } from "react";
 
-import { request } from "../../api/client";
+import { request, sentence } from "../../api/client";
 import type { SetupCheck, SetupDirectory, SetupPreview } from "../../api/setup";
 import { fieldError } from "../../parts/accounts";
 import { DirectoryFields, directoryInput } from "../../parts/directory";
@@ -36,7 +36,34 @@ export function NamesStep({ answers, set, error }: StepProps) {
   );
 }
 
-const RESULTS = { ok: ["green", "good"], warning: ["yellow", "look at it"], failed: ["red", "failed"] } as const;
+const RESULTS = { warning: ["yellow", "look at it"], failed: ["red", "failed"] } as const;
+
+/** What needs attention first; what is good as a short list. */
+function Checks({ checks }: { checks: SetupCheck[] }) {
+  const good = checks.filter((check) => check.result === "ok");
+  return (
+    <>
+      {checks.map((check, index) =>
+        check.result === "ok" ? null : (
+          <Alert key={`${index}-${check.name}`} color={RESULTS[check.result][0]} variant="light"
+            title={<Group gap="xs">{check.title}<Badge size="sm" color={RESULTS[check.result][0]} variant="filled" autoContrast>{RESULTS[check.result][1]}</Badge></Group>}>
+            <Text size="sm" className="wrap">{sentence(check.detail)}</Text>
+            {check.remedy && <Text size="sm" fw={600} className="wrap">{sentence(check.remedy)}</Text>}
+          </Alert>
+        ),
+      )}
+      {good.length > 0 && (
+        <Alert color="green" variant="light" title={good.length === checks.length ? "Everything is good" : "Good"}>
+          <List size="sm">
+            {good.map((check, index) => (
+              <List.Item key={`${index}-${check.name}`} className="wrap">{check.title}: {check.detail}</List.Item>
+            ))}
+          </List>
+        </Alert>
+      )}
+    </>
+  );
+}
 
 export function ChecksStep({ answers, set }: StepProps) {
   const run = useMutation({
@@ -53,13 +80,7 @@ export function ChecksStep({ answers, set }: StepProps) {
       <Text>Whether this machine can do its work. What is only to be looked at can be mended later.</Text>
       {run.isPending && <Group role="status"><Loader size="sm" /><Text>Checking …</Text></Group>}
       <ProblemAlert error={run.error} />
-      {answers.checks?.map((check) => (
-        <Alert key={check.name} color={RESULTS[check.result][0]} variant="light"
-          title={<Group gap="xs">{check.title}<Badge size="sm" color={RESULTS[check.result][0]} variant="filled" autoContrast>{RESULTS[check.result][1]}</Badge></Group>}>
-          <Text size="sm" className="wrap">{check.detail}</Text>
-          {check.remedy && <Text size="sm" fw={600} className="wrap">{check.remedy}</Text>}
-        </Alert>
-      ))}
+      {answers.checks && <Checks checks={answers.checks} />}
       <Group><Button variant="default" onClick={() => run.mutate()} loading={run.isPending}>Check again</Button></Group>
     </Stack>
   );
