@@ -19,7 +19,7 @@ lp = LoadParm()
 lp.load("/etc/samba/smb.conf")
 creds = Credentials()
 creds.guess(lp)
-sam = SamDB(url="/var/lib/samba/private/sam.ldb", session_info=system_session(), credentials=creds, lp=lp)
+sam = SamDB(url="/var/lib/samba/private/sam.ldb", session_info=system_session(), credentials=creds, lp=lp, options=["batch_mode:1"])
 base = sam.domain_dn()
 
 
