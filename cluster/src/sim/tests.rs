@@ -227,19 +227,25 @@ fn a_disk_that_only_claims_to_sync_is_found_out() {
     }
 }
 
+/// Lives of one disk.
+const LIVES: u64 = 6;
+
 /// Several lives of one disk, each ended at random.
 fn lives(seed: u64) -> Result<(), String> {
     let mut random = ChaCha12Rng::seed_from_u64(seed);
     let mut disk = SimDisk::new(seed);
     let mut world = World::default();
-    for life in 0..4 {
+    for life in 0..LIVES {
         disk.crash_at(disk.operations() + random.random_range(1..120));
         let steps = random.random_range(1..25);
         let _ = in_process(work(&mut world, &disk, seed, steps, &mut random));
         let how = if random.random() { Crash::Power } else { Crash::Process };
         disk = disk.crash(how);
-        check(&world, &disk).map_err(|what| format!("life {life}, {how:?}: {what}"))?;
-        disk = disk.crash(Crash::Power);
+        // not always: the clean stop of a check heals what a second crash would show
+        if life == LIVES - 1 || random.random() {
+            check(&world, &disk).map_err(|what| format!("life {life}, {how:?}: {what}"))?;
+            disk = disk.crash(Crash::Power);
+        }
     }
     Ok(())
 }
