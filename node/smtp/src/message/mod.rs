@@ -11,3 +11,6 @@ pub use fields::{Field, Header, MAX_HEADER};
 pub use report::{Action as ReportAction, ReportSpec, Reported, build_report};
 pub use submission::{Completed, complete};
 pub use trace::{Trace, date_time, strip_return_path, with_trace};
+
+#[cfg(test)]
+mod tests;
