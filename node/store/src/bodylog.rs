@@ -7,6 +7,8 @@
 mod collect;
 mod record;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -15,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -32,7 +34,7 @@ use crate::BodyHash;
 use record::{HEADER, Header};
 use writer::{Job, Queue};
 
-/// A new file is begun when the present one has this many bytes.
+/// Bytes of a file.
 const FILE_SIZE: u64 = 256 << 20;
 /// Folder of the log within the store's folder and within snapshots.
 const FOLDER: &str = "bodies";
@@ -99,6 +101,8 @@ struct Shared {
     /// A sync failed: nothing that is written from then on can be trusted to be there.
     failed: AtomicBool,
     opened: Duration,
+    /// A new file is begun when the present one has this many bytes.
+    file_size: AtomicU64,
 }
 
 /// The body log. Cheap to clone.
@@ -121,6 +125,7 @@ impl BodyLog {
             index: RwLock::new(index),
             failed: AtomicBool::new(false),
             opened,
+            file_size: AtomicU64::new(FILE_SIZE),
         });
         let queue = writer::start(shared.clone())?;
         Ok(Self { shared, queue })
@@ -181,6 +186,12 @@ impl BodyLog {
     pub(crate) fn stage(&self, hash: BodyHash, body: Bytes) -> Result<(), BodyLogError> {
         self.shared.touch(&hash);
         self.put_blocking(Job { hash, body, staged: Timestamp(1), done: None })
+    }
+
+    /// Every body that is stored from now on begins a file.
+    #[cfg(test)]
+    fn begin_file(&self) {
+        self.shared.file_size.store(0, Ordering::Relaxed);
     }
 
     /// [`BodyLog::put`] for a thread that may block.

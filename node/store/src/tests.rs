@@ -1,9 +1,11 @@
 //! Tests of the state machine and the reads on it, without a group around them.
 
-mod changing;
-mod reading;
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::path::Path;
+mod changing;
+mod model;
+mod mutated;
+mod reading;
 
 use bytes::Bytes;
 use posthouse_cluster::{Applied, Command as Entry, Environment, StateMachine, Timestamp};
@@ -68,10 +70,6 @@ impl Bench {
         let Self { machine, folder, requests, .. } = self;
         drop(machine);
         Self::open(folder, requests)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
     }
 
     pub(crate) fn request(&mut self, request: Request) -> Response {

@@ -11,7 +11,7 @@ use posthouse_cluster::{Timestamp, env::Open, failpoint};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    BodyLogError, FILE_SIZE, Location, LogFile, Shared, path_of,
+    BodyLogError, Location, LogFile, Shared, path_of,
     record::{HEADER, Header, padding},
 };
 use crate::{BodyHash, FAIL_POINTS};
@@ -107,9 +107,10 @@ fn append(file: &LogFile, at: u64, header: &Header, body: &[u8]) -> io::Result<(
 
 /// The file that is written to, a new one where the last is full.
 fn current(shared: &Shared) -> Result<(u32, LogFile), BodyLogError> {
+    let size = shared.file_size.load(Ordering::Relaxed);
     let last = shared.index.read().files.last_key_value().map(|(n, file)| (*n, file.clone()));
     let number = match last {
-        Some((number, file)) if file.length < FILE_SIZE => return Ok((number, file)),
+        Some((number, file)) if file.length < size => return Ok((number, file)),
         Some((number, _)) => number + 1,
         None => 1,
     };

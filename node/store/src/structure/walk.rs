@@ -72,7 +72,7 @@ impl Walker<'_> {
         let boundary = part.params.iter().find(|(name, _)| name == "boundary");
         let boundary = boundary.map(|(_, value)| value.clone().into_bytes());
         let may_nest = depth < Structure::MAX_DEPTH && header.end.is_none();
-        let end = match (part.kind.as_str(), part.subtype.as_str(), boundary) {
+        let mut end = match (part.kind.as_str(), part.subtype.as_str(), boundary) {
             ("multipart", _, Some(boundary)) if may_nest && !boundary.is_empty() => {
                 let digest = part.subtype == "digest";
                 self.multipart(&mut part, boundary, depth, digest)
@@ -87,7 +87,9 @@ impl Walker<'_> {
         if part.message.is_none() && part.children.is_empty() {
             make_opaque(&mut part);
         }
-        part.end = offset(end.at.max(header.body));
+        // an empty body: the line end before the delimiter is that of the blank line
+        end.at = end.at.max(header.body);
+        part.end = offset(end.at);
         part.lines = end.line.saturating_sub(header.line);
         (part, end, header.body)
     }
@@ -157,7 +159,9 @@ impl Walker<'_> {
         while self.at < self.bytes.len() {
             let line = self.at;
             if let Some(end) = self.step() {
-                return Header { start, body: line.max(start), line: end.line, end: Some(end) };
+                // the header ended without a blank line: so did the part
+                let start = start.min(end.at);
+                return Header { start, body: end.at, line: end.line, end: Some(end) };
             }
             if is_blank(self.bytes.get(line..self.at).unwrap_or_default()) {
                 break;

@@ -3,7 +3,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use posthouse_cluster::{
@@ -12,19 +15,27 @@ use posthouse_cluster::{
 };
 
 /// Environment variable: files with this text in their path are never synced.
-pub const NO_SYNC: &str = "POSTHOUSE_TEST_NO_SYNC";
+pub(crate) const NO_SYNC: &str = "POSTHOUSE_TEST_NO_SYNC";
 
 /// The machine; there is always room on its disk, and syncs are left out as the variable says.
-pub fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     let mut env = Environment::real();
     let unsynced = std::env::var(NO_SYNC).ok();
-    env.disk = Arc::new(Leaky { inner: env.disk, unsynced });
+    env.disk = Arc::new(Leaky { inner: env.disk, unsynced, free: Arc::new(u64::MAX.into()) });
+    env
+}
+
+/// The machine with a disk that says that so many bytes are free.
+pub(crate) fn with_free_space(free: Arc<AtomicU64>) -> Environment {
+    let mut env = Environment::real();
+    env.disk = Arc::new(Leaky { inner: env.disk, unsynced: None, free });
     env
 }
 
 struct Leaky {
     inner: Arc<dyn Disk>,
     unsynced: Option<String>,
+    free: Arc<AtomicU64>,
 }
 
 struct Unsynced(Arc<dyn File>);
@@ -62,7 +73,7 @@ impl Disk for Leaky {
     }
 
     fn free_space(&self, _path: &Path) -> io::Result<u64> {
-        Ok(u64::MAX)
+        Ok(self.free.load(Ordering::SeqCst))
     }
 }
 

@@ -1,11 +1,10 @@
 //! Writers that say what they do, and what must be there of it afterwards.
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-pub mod disk;
-pub mod model;
-pub mod writer;
-
-pub use model::Model;
+pub(crate) mod disk;
+pub(crate) mod model;
+pub(crate) mod writer;
 
 use std::path::Path;
 
@@ -18,14 +17,14 @@ use posthouse_store::{
 use uuid::Uuid;
 
 /// Number of writers, each with a mailbox.
-pub const WRITERS: u64 = 4;
+pub(crate) const WRITERS: u64 = 4;
 
-pub fn mailbox(writer: u64) -> MailboxId {
+pub(crate) fn mailbox(writer: u64) -> MailboxId {
     MailboxId(Uuid::from_u128(u128::from(writer) + 1))
 }
 
 /// Opens node and store under `folder`.
-pub async fn open(env: Environment, folder: &Path) -> Result<(Node, Store), OpenError> {
+pub(crate) async fn open(env: Environment, folder: &Path) -> Result<(Node, Store), OpenError> {
     let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
     let node = Node::open(env, options).await?;
     let options = StoreOptions {
@@ -40,7 +39,7 @@ pub async fn open(env: Environment, folder: &Path) -> Result<(Node, Store), Open
 
 /// What a writer does; written and read as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
+pub(crate) enum Action {
     /// Append a small message.
     Small,
     /// Append one that goes to the body log.
@@ -57,10 +56,10 @@ pub enum Action {
 
 /// An action of a writer with its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Op {
-    pub writer: u64,
-    pub number: u64,
-    pub action: Action,
+pub(crate) struct Op {
+    pub(crate) writer: u64,
+    pub(crate) number: u64,
+    pub(crate) action: Action,
 }
 
 impl std::fmt::Display for Op {
@@ -78,7 +77,7 @@ impl std::fmt::Display for Op {
 }
 
 impl Op {
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let writer = words.next()?.parse().ok()?;
         let number = words.next()?.parse().ok()?;
@@ -97,10 +96,10 @@ impl Op {
     }
 
     /// The message that it stores, which names it.
-    pub fn message(&self) -> Vec<u8> {
+    pub(crate) fn message(&self) -> Vec<u8> {
         let length = match self.action {
             Action::Large => Store::INLINE_BODY + 1000 + (self.number as usize * 7919) % 40_000,
-            Action::Deliver if self.number % 2 == 0 => 20_000,
+            Action::Deliver if self.number.is_multiple_of(2) => 20_000,
             _ => 200,
         };
         let mut text = format!("Subject: {}/{}\r\n\r\n", self.writer, self.number).into_bytes();
@@ -109,7 +108,7 @@ impl Op {
     }
 
     /// The call; the same each time.
-    pub fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call {
         let mailbox = mailbox(self.writer);
         let message = Message(Bytes::from(self.message()));
         let request = match self.action {
@@ -162,20 +161,20 @@ impl Op {
         Call { id, at: Timestamp(1_700_000_000_000 + self.number), request }
     }
 
-    pub fn keyword(&self) -> String {
+    pub(crate) fn keyword(&self) -> String {
         format!("k{}", self.number)
     }
 }
 
 /// Mailboxes are made in order, so the ids of their INBOXes are known.
-pub fn inbox(writer: u64) -> posthouse_store::FolderId {
+pub(crate) fn inbox(writer: u64) -> posthouse_store::FolderId {
     posthouse_store::FolderId(writer * 6 + 1)
 }
 
-pub async fn folder(store: &Store, writer: u64, name: &str) -> Folder {
+pub(crate) async fn folder(store: &Store, writer: u64, name: &str) -> Result<Folder, String> {
     let request = Request::Folder { mailbox: mailbox(writer), name: name.into() };
     match store.request(request).await {
-        Ok(Response::Folder(folder)) => folder,
-        other => panic!("{other:?}"),
+        Ok(Response::Folder(folder)) => Ok(folder),
+        other => Err(format!("{name}: {other:?}")),
     }
 }

@@ -10,19 +10,19 @@ use super::{Action, Op, WRITERS, folder, mailbox, writer::Said};
 
 /// All that was begun and acknowledged so far.
 #[derive(Clone, Default)]
-pub struct Model {
-    pub done: HashSet<Op>,
-    pub pending: Vec<Op>,
+pub(crate) struct Model {
+    pub(crate) done: HashSet<Op>,
+    pub(crate) pending: Vec<Op>,
     /// Which message is under which uid of a writer's INBOX.
     uids: HashMap<(u64, Uid), u64>,
-    pub next: u64,
+    pub(crate) next: u64,
 }
 
 /// A message by its writer and number.
 type Name = (u64, u64);
 
 impl Model {
-    pub fn hear(&mut self, said: impl IntoIterator<Item = Said>) {
+    pub(crate) fn hear(&mut self, said: impl IntoIterator<Item = Said>) {
         for line in said {
             match line {
                 Said::Ready => {}
@@ -44,7 +44,7 @@ impl Model {
     }
 
     /// For [`super::writer::PENDING`].
-    pub fn pending_text(&self) -> String {
+    pub(crate) fn pending_text(&self) -> String {
         self.pending.iter().map(Op::to_string).collect::<Vec<_>>().join(";")
     }
 
@@ -69,7 +69,7 @@ impl Model {
     }
 
     /// Compares with the store; the first difference is the error.
-    pub async fn check(&self, store: &Store, known: &mut Known) -> Result<(), String> {
+    pub(crate) async fn check(&self, store: &Store, known: &mut Known) -> Result<(), String> {
         for writer in 0..WRITERS {
             self.check_mailbox(store, writer, known)
                 .await
@@ -165,7 +165,7 @@ impl Model {
 
 /// Messages that were read and verified before.
 #[derive(Default)]
-pub struct Known(HashMap<[u8; 32], Name>);
+pub(crate) struct Known(HashMap<[u8; 32], Name>);
 
 impl Known {
     /// The name of an item's message: read, and compared byte for byte, the first time.
@@ -204,7 +204,7 @@ fn name_of(body: &[u8]) -> Option<Name> {
 
 /// All items of a folder, its counters compared with them.
 async fn items(store: &Store, writer: u64, name: &str) -> Result<Vec<Item>, String> {
-    let row = folder(store, writer, name).await;
+    let row = folder(store, writer, name).await?;
     let mut all: Vec<Item> = Vec::new();
     loop {
         let first = all.last().map_or(1, |item| item.uid + 1);

@@ -8,24 +8,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use posthouse_store::{Quota, Request, Response, Store};
+use posthouse_cluster::Timestamp;
+use posthouse_store::{Flags, Message, NewItem, Quota, Request, Response, Store};
 
 use super::{Action, Op, WRITERS, disk, mailbox, open};
 
 /// Where the child works; if it is not set, there is nothing to do.
-pub const FOLDER: &str = "POSTHOUSE_TEST_FOLDER";
+pub(crate) const FOLDER: &str = "POSTHOUSE_TEST_FOLDER";
 /// Operations that were not acknowledged the last time, separated by `;`.
-pub const PENDING: &str = "POSTHOUSE_TEST_PENDING";
+pub(crate) const PENDING: &str = "POSTHOUSE_TEST_PENDING";
 /// Number of the next operation of each writer.
-pub const NEXT: &str = "POSTHOUSE_TEST_NEXT";
+pub(crate) const NEXT: &str = "POSTHOUSE_TEST_NEXT";
 /// Milliseconds between two operations of a writer.
-pub const PAUSE: &str = "POSTHOUSE_TEST_PAUSE";
-/// Line that says that writing begins.
+pub(crate) const PAUSE: &str = "POSTHOUSE_TEST_PAUSE";
+/// Instead of writing as ever: put so many items into the first INBOX, a thousand at a time.
+pub(crate) const FILL: &str = "POSTHOUSE_TEST_FILL";
+/// Line that says that writing begins, or that filling is done.
 const READY: &str = "READY";
 
 /// What a child said.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Said {
+pub(crate) enum Said {
     Ready,
     Begun(Op),
     /// With the uid that it got, 0 if none.
@@ -40,7 +43,7 @@ fn say(line: &str) {
 }
 
 /// Runs the child's part if this process is one.
-pub fn run_if_child() {
+pub(crate) fn run_if_child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -60,6 +63,11 @@ async fn work(folder: &Path) {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse().ok());
     let next: u64 = number(NEXT).unwrap_or(1);
     let pause = Duration::from_millis(number(PAUSE).unwrap_or(0));
+    if let Some(items) = number(FILL) {
+        fill(&store, items).await;
+        say(READY);
+        std::future::pending::<()>().await;
+    }
     say(READY);
     let writers =
         (0..WRITERS).map(|writer| tokio::spawn(write(store.clone(), writer, next, pause)));
@@ -85,6 +93,25 @@ async fn write(store: Store, writer: u64, next: u64, pause: Duration) {
     }
 }
 
+async fn fill(store: &Store, items: u64) {
+    for thousand in 0..items / 1000 {
+        let messages = (0..1000).map(|number| {
+            let op = Op { writer: 0, number: thousand * 1000 + number, action: Action::Small };
+            let message = Message(op.message().into());
+            NewItem { message, flags: Flags::default(), received: Timestamp(op.number) }
+        });
+        let request = Request::Append {
+            mailbox: mailbox(0),
+            folder: "INBOX".into(),
+            messages: messages.collect(),
+        };
+        match store.request(request).await {
+            Ok(Response::Appended { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Does it and says so before and after; returns the uid of a message in the own INBOX.
 async fn act(store: &Store, op: Op) -> u32 {
     if op.action == Action::Checkpoint {
@@ -102,7 +129,7 @@ async fn act(store: &Store, op: Op) -> u32 {
 }
 
 /// Starts a child that works in `folder`, as the test called `test` of this binary.
-pub fn spawn(test: &str, folder: &Path, variables: &[(&str, String)]) -> (Child, Lines) {
+pub(crate) fn spawn(test: &str, folder: &Path, variables: &[(&str, String)]) -> (Child, Lines) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(FOLDER, folder).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -138,15 +165,15 @@ fn parse(line: &str) -> Option<Said> {
 }
 
 /// What a child says.
-pub struct Lines {
+pub(crate) struct Lines {
     lines: mpsc::Receiver<Said>,
     errors: mpsc::Receiver<String>,
 }
 
 impl Lines {
     /// What was said so far, up to now or to `until` if that has not come yet.
-    pub fn until_ready(&self) -> Vec<Said> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+    pub(crate) fn until_ready(&self) -> Vec<Said> {
+        let deadline = Instant::now() + Duration::from_secs(120);
         let mut said = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -159,17 +186,17 @@ impl Lines {
     }
 
     /// What is there now.
-    pub fn so_far(&self) -> Vec<Said> {
+    pub(crate) fn so_far(&self) -> Vec<Said> {
         self.lines.try_iter().filter(|said| *said != Said::Ready).collect()
     }
 
     /// Everything to the end of a child that has been killed.
-    pub fn rest(&self) -> Vec<Said> {
+    pub(crate) fn rest(&self) -> Vec<Said> {
         self.lines.iter().filter(|said| *said != Said::Ready).collect()
     }
 
     /// What it wrote on standard error, once it has ended.
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         self.errors.recv_timeout(Duration::from_secs(5)).unwrap_or_default()
     }
 }

@@ -1,0 +1,201 @@
+//! Power cuts: the store writes to ext4 on a loop device; at some instant the image is copied as it
+//! is, with what had reached the block layer and nothing else, and a store is opened from the copy.
+//! Needs root and loop devices; without them the tests say so and pass.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+use common::{
+    disk,
+    model::{Known, Model},
+    open,
+    writer::{self, Lines, NEXT, PAUSE},
+};
+use tempfile::TempDir;
+
+/// Bytes of the image; sparse.
+const IMAGE: u64 = 256 << 20;
+/// Cuts of one file system.
+const CUTS: u32 = 10;
+/// File systems.
+const ROUNDS: u32 = 5;
+
+/// The child of the tests below; alone it does nothing.
+#[test]
+fn writer_process() {
+    writer::run_if_child();
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_power_goes() {
+    if !possible() {
+        return;
+    }
+    let started = Instant::now();
+    let (mut cuts, mut acknowledged) = (0, 0);
+    for _ in 0..ROUNDS {
+        let mut machine = Machine::start(None);
+        for _ in 0..CUTS {
+            machine.work(Duration::from_millis(100));
+            machine.cut().unwrap();
+            cuts += 1;
+        }
+        acknowledged += machine.model.done.len();
+    }
+    println!("{cuts} cuts, {acknowledged} acknowledged, {} ms", started.elapsed().as_millis());
+    assert!(acknowledged > 10 * ROUNDS as usize, "the writers hardly came to write");
+}
+
+#[test]
+fn a_missing_sync_of_the_log_or_of_the_body_log_is_found_out() {
+    if !possible() {
+        return;
+    }
+    for unsynced in [".segment", ".bodies"] {
+        let mut machine = Machine::start(Some(unsynced));
+        let lost = (0..CUTS).find_map(|_| {
+            machine.work(Duration::from_millis(200));
+            machine.cut().err()
+        });
+        println!("without syncs of {unsynced}: {lost:?}");
+        assert!(lost.is_some(), "without syncs of {unsynced} nothing was lost: the test is blind");
+    }
+}
+
+fn possible() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let able = make_image(&folder.path().join("image")).is_ok()
+        && Mount::new(&folder.path().join("image"), folder.path().join("mount")).is_ok();
+    if !able {
+        println!("not run: needs root, mkfs.ext4 and loop devices");
+    }
+    able
+}
+
+/// A machine whose power can be cut.
+struct Machine {
+    child: Child,
+    lines: Lines,
+    model: Model,
+    _mount: Mount,
+    folder: TempDir,
+}
+
+impl Machine {
+    fn start(unsynced: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        make_image(&image).unwrap();
+        let mount = Mount::new(&image, folder.path().join("mount")).unwrap();
+        let mut variables = vec![(NEXT, "1".to_owned()), (PAUSE, "2".to_owned())];
+        variables.extend(unsynced.map(|text| (disk::NO_SYNC, text.to_owned())));
+        let (child, lines) = writer::spawn("writer_process", &mount.0, &variables);
+        let mut model = Model::default();
+        model.hear(lines.until_ready());
+        Self { child, lines, model, _mount: mount, folder }
+    }
+
+    fn work(&mut self, time: Duration) {
+        std::thread::sleep(time);
+        self.model.hear(self.lines.so_far());
+    }
+
+    /// Copies the image and compares the copy with what was acknowledged before.
+    fn cut(&mut self) -> Result<(), String> {
+        // stopped, so that the copy shows one instant
+        self.signal("-STOP");
+        std::thread::sleep(Duration::from_millis(20));
+        self.model.hear(self.lines.so_far());
+        let copy = self.folder.path().join("copy");
+        copy_of_one_instant(&self.folder.path().join("image"), &copy);
+        self.signal("-CONT");
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("the child ended by itself ({status}): {}", self.lines.errors());
+        }
+        let mount = Mount::new(&copy, self.folder.path().join("copied"))?;
+        verify(&mount.0, &self.model)
+    }
+
+    fn signal(&self, signal: &str) {
+        run("kill", &[signal, &self.child.id().to_string()]).unwrap();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn verify(folder: &Path, model: &Model) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let opened = open(disk::environment(), folder).await;
+        let (node, store) = opened.map_err(|error| error.to_string())?;
+        let outcome = model.check(&store, &mut Known::default()).await;
+        node.shutdown().await.map_err(|error| error.to_string())?;
+        outcome
+    })
+}
+
+/// Copies again until nothing was written meanwhile (the kernel may write back at any time): a copy
+/// of several instants would show what no power cut can leave.
+fn copy_of_one_instant(image: &Path, copy: &Path) {
+    let written = || std::fs::metadata(image).unwrap().modified().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let before = written();
+        run("cp", &["--sparse=always", &text(image), &text(copy)]).unwrap();
+        // time stamps of files are coarse
+        std::thread::sleep(Duration::from_millis(10));
+        if written() == before {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the image never rests");
+    }
+}
+
+fn make_image(path: &Path) -> Result<(), String> {
+    let file = std::fs::File::create(path).map_err(|error| error.to_string())?;
+    file.set_len(IMAGE).map_err(|error| error.to_string())?;
+    run("mkfs.ext4", &["-q", "-E", "nodiscard,lazy_itable_init=0", &text(path)])
+}
+
+/// A mounted image; unmounted when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(image: &Path, at: PathBuf) -> Result<Self, String> {
+        std::fs::create_dir_all(&at).map_err(|error| error.to_string())?;
+        run("mount", &["-o", "loop", &text(image), &text(&at)])?;
+        Ok(Self(at))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // what still holds it open is about to end
+        let _ = run("umount", &["-l", &text(&self.0)]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
