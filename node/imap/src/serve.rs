@@ -58,6 +58,7 @@ pub struct Context {
     pub(crate) services: Services,
     pub(crate) hub: Arc<Hub>,
     pub(crate) memory: Arc<Semaphore>,
+    pub(crate) waits: limits::Waits,
 }
 
 /// Memory for large messages is counted in units of so many bytes.
@@ -69,9 +70,14 @@ const GOOD_BYE: Duration = Duration::from_secs(5);
 impl Context {
     /// Starts watching the store and the directory for all sessions. Within a tokio runtime.
     pub fn new(services: Services) -> Arc<Self> {
+        Self::with_waits(services, limits::Waits::STANDARD)
+    }
+
+    /// [`Context::new`] with other patience.
+    pub fn with_waits(services: Services, waits: limits::Waits) -> Arc<Self> {
         let hub = Hub::start(services.store.events(), services.directory.updates());
         let memory = Arc::new(Semaphore::new(limits::APPEND_MEMORY / MEMORY_UNIT));
-        Arc::new(Self { services, hub, memory })
+        Arc::new(Self { services, hub, memory, waits })
     }
 }
 

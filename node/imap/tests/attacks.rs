@@ -1,10 +1,13 @@
 //! The attacks of the reliability catalogue that concern IMAP.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
 use std::time::{Duration, Instant};
 
+use posthouse_imap::codec::limits::Waits;
 use support::Server;
+use tokio::net::TcpStream;
 
 /// A3: what is sent before the handshake is never taken for what comes under it.
 #[tokio::test(flavor = "multi_thread")]
@@ -142,6 +145,49 @@ async fn clients_that_never_finish_do_not_disturb_others() {
     let mut c = server.sign_on("ada").await;
     assert!(c.command("NOOP").await.ok());
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+/// A50: bytes that come too slowly, a handshake that stalls, a literal that does not end, a window
+/// that stays shut.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_are_too_slow_are_disconnected() {
+    let short = Duration::from_millis(400);
+    let waits = Waits { before: short, sign_on: short * 10, within: short, write: short };
+    let server = Server::with_waits(waits).await;
+
+    let started = Instant::now();
+    let mut drip = server.connect_clear().await;
+    for byte in b"a LOGIN ada and so on, without an end" {
+        if tokio::io::AsyncWriteExt::write_all(&mut drip.stream, &[*byte]).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(short / 10).await;
+    }
+    assert!(drip.end().await.contains("* BYE you were silent for too long"));
+    let stalled = TcpStream::connect(server.tls).await.unwrap();
+    wait_until_gone(&server).await;
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    drop(stalled);
+
+    let mut unfinished = server.sign_on("ada").await;
+    unfinished.send(b"a APPEND INBOX {1000+}\r\nSubject").await;
+    assert!(unfinished.end().await.contains("* BYE"));
+
+    let mut c = server.sign_on("ada").await;
+    let large = [b"Subject: large\r\n\r\n".to_vec(), vec![b'x'; 12 << 20]].concat();
+    assert!(c.append("INBOX", &large).await.ok());
+    assert!(c.command("SELECT INBOX").await.ok());
+    c.send(b"a FETCH 1 BODY.PEEK[]\r\n").await;
+    // never read
+    wait_until_gone(&server).await;
+}
+
+async fn wait_until_gone(server: &Server) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while server.gate.connections() > 0 {
+        assert!(Instant::now() < deadline, "{} connections", server.gate.connections());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Resident memory of this process in bytes.

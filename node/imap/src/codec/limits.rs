@@ -48,6 +48,25 @@ pub const WAIT_WRITE: Duration = Duration::from_secs(60);
 pub const WRITE_CHUNK: usize = 64 * 1024;
 /// Bytes of literals above [`LITERAL_AFTER`] that all connections together may hold in memory.
 pub const APPEND_MEMORY: usize = 512 << 20;
+/// How long a connection waits for its client. Tests have less patience.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// [`WAIT_BEFORE`].
+    pub before: Duration,
+    /// [`SIGN_ON`].
+    pub sign_on: Duration,
+    /// [`WAIT_WITHIN`].
+    pub within: Duration,
+    /// [`WAIT_WRITE`].
+    pub write: Duration,
+}
+
+impl Waits {
+    /// Those of the table.
+    pub const STANDARD: Self =
+        Self { before: WAIT_BEFORE, sign_on: SIGN_ON, within: WAIT_WITHIN, write: WAIT_WRITE };
+}
+
 /// A literal waits so long for that memory before it is refused.
 pub const WAIT_MEMORY: Duration = Duration::from_secs(30);
 

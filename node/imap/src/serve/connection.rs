@@ -45,7 +45,7 @@ impl Connection {
         mode: Mode,
         context: Arc<Context>,
     ) -> Option<Self> {
-        let mut transport = Transport::new(stream);
+        let mut transport = Transport::new(stream, context.waits);
         let mut origin =
             Origin { service: Service::Imap, address, tls: false, channel_binding: None };
         if mode == Mode::Tls {
@@ -204,14 +204,11 @@ impl Connection {
 
     /// Until when the client may be silent.
     fn deadline(&self, since: Instant) -> Instant {
+        let waits = &self.context.waits;
         if self.session.mailbox().is_none() {
-            return (since + limits::WAIT_BEFORE).min(self.opened + limits::SIGN_ON);
+            return (since + waits.before).min(self.opened + waits.sign_on);
         }
-        if self.framer.has_begun() {
-            Instant::now() + limits::WAIT_WITHIN
-        } else {
-            since + self.idle()
-        }
+        if self.framer.has_begun() { Instant::now() + waits.within } else { since + self.idle() }
     }
 
     /// Waits for bytes; whether there are any. Otherwise the client has been told why not.

@@ -38,11 +38,12 @@ struct Deflate {
 pub(crate) struct Transport {
     io: Option<Box<dyn Io>>,
     deflate: Option<Box<Deflate>>,
+    waits: limits::Waits,
 }
 
 impl Transport {
-    pub(crate) fn new(io: impl Io + 'static) -> Self {
-        Self { io: Some(Box::new(io)), deflate: None }
+    pub(crate) fn new(io: impl Io + 'static, waits: limits::Waits) -> Self {
+        Self { io: Some(Box::new(io)), deflate: None, waits }
     }
 
     fn io(&mut self) -> Result<&mut Box<dyn Io>, Closed> {
@@ -73,7 +74,7 @@ impl Transport {
     pub(crate) async fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<(), Closed> {
         let io = self.io.take().ok_or(Closed)?;
         let accept = TlsAcceptor::from(config).accept(io);
-        match timeout(limits::WAIT_BEFORE, accept).await {
+        match timeout(self.waits.before, accept).await {
             Ok(Ok(stream)) => {
                 self.io = Some(Box::new(stream));
                 Ok(())
@@ -166,12 +167,13 @@ impl Wire for Transport {
             Some(deflate) => Bytes::from(deflate.deflate(&bytes)?),
             None => bytes,
         };
+        let wait = self.waits.write;
         let io = self.io()?;
         let write = async {
             io.write_all(&bytes).await?;
             io.flush().await
         };
-        match timeout(limits::WAIT_WRITE, write).await {
+        match timeout(wait, write).await {
             Ok(Ok(())) => Ok(()),
             _ => {
                 // nothing that could follow would make sense to the client
@@ -189,7 +191,10 @@ mod tests {
     #[tokio::test]
     async fn compressed_bytes_round_trip_and_a_bomb_comes_in_small_pieces() {
         let (client, server) = tokio::io::duplex(1 << 20);
-        let (mut client, mut server) = (Transport::new(client), Transport::new(server));
+        let (mut client, mut server) = (
+            Transport::new(client, limits::Waits::STANDARD),
+            Transport::new(server, limits::Waits::STANDARD),
+        );
         client.start_deflate();
         server.start_deflate();
         let bomb = Bytes::from(vec![b'x'; 64 * 1024]);
@@ -208,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn garbage_instead_of_compressed_bytes_ends_the_connection() {
         let (mut client, server) = tokio::io::duplex(1 << 20);
-        let mut server = Transport::new(server);
+        let mut server = Transport::new(server, limits::Waits::STANDARD);
         server.start_deflate();
         client.write_all(&[0xff; 64]).await.unwrap();
         assert_eq!(server.read(&mut BytesMut::new()).await, Err(Closed));

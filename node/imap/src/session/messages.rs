@@ -5,12 +5,16 @@ use posthouse_store::{Request, Response, Uid};
 use super::{Fail, Out, Port, Reply, Session, Wire};
 use crate::codec::SequenceSet;
 
+fn follows(before: Uid, uid: Uid) -> bool {
+    before.checked_add(1) == Some(uid)
+}
+
 /// Both sides of COPYUID as ranges that run in step (RFC 4315 §3).
 fn copy_uid(uid_validity: u32, uids: &[(Uid, Uid)]) -> Option<String> {
     let (mut from, mut to) = (Vec::<(Uid, Uid)>::new(), Vec::<(Uid, Uid)>::new());
     for (source, target) in uids {
         match (from.last_mut(), to.last_mut()) {
-            (Some(f), Some(t)) if f.1 + 1 == *source && t.1 + 1 == *target => {
+            (Some(f), Some(t)) if follows(f.1, *source) && follows(t.1, *target) => {
                 (f.1, t.1) = (*source, *target);
             }
             _ => {

@@ -1,5 +1,5 @@
 //! A server in this process on a real store, directory and sign-on, and a client that speaks lines.
-#![allow(dead_code)] // each test file uses its part
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses its part
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use posthouse_directory::{
     Account, AccountId, Actor, Change, Directory, DirectoryOptions, Domain, DomainId, Kind, Origin,
     SettingChange, State, User, fresh_id,
 };
-use posthouse_imap::{Context, Mode, Services, serve};
+use posthouse_imap::{Context, Mode, Services, codec::limits::Waits, serve};
 use posthouse_store::{
     Envelope, Flags, LocalRecipient, MailboxId, Message, NewItem, Request, Response, Store,
     StoreOptions,
@@ -38,6 +38,7 @@ pub struct Server {
     pub clear: SocketAddr,
     pub tls: SocketAddr,
     pub stop: CancellationToken,
+    pub gate: Gate,
     connector: TlsConnector,
     _node: Node,
     _folder: tempfile::TempDir,
@@ -49,6 +50,10 @@ fn actor() -> Actor {
 
 impl Server {
     pub async fn start() -> Self {
+        Self::with_waits(Waits::STANDARD).await
+    }
+
+    pub async fn with_waits(waits: Waits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let env = Environment::real();
         let options = NodeOptions { id: NodeId(1), log: folder.path().join("log") };
@@ -108,17 +113,18 @@ impl Server {
             directory.change(actor(), Change::PutAccount(Box::new(account))).await.unwrap();
         }
 
+        let gate = Gate::new();
         let services = Services {
             directory: directory.clone(),
             auth: auth.clone(),
             store: store.clone(),
             tls: tls.unwrap(),
-            gate: Gate::new(),
+            gate: gate.clone(),
             env,
             host: HOST.into(),
             source: "https://mail.example.test/source".into(),
         };
-        let context = Context::new(services);
+        let context = Context::with_waits(services, waits);
         let stop = CancellationToken::new();
         let mut addresses = Vec::new();
         for mode in [Mode::StartTls, Mode::Tls] {
@@ -135,6 +141,7 @@ impl Server {
             clear: addresses[0],
             tls: addresses[1],
             stop,
+            gate,
             connector: TlsConnector::from(Arc::new(config)),
             _node: node,
             _folder: folder,
