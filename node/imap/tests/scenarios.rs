@@ -180,6 +180,21 @@ async fn a_select_of_a_large_folder_reads_only_its_counters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_structures_are_told_of_every_message() {
+    let server = Server::start().await;
+    let mut c = server.sign_on("ada").await;
+    let addresses = "\"A name that is long enough to add up\" <a@b.example>, ".repeat(4_000);
+    let message = format!("From: x@y.z\r\nTo: {addresses}x@y.z\r\n\r\nbody\r\n");
+    for _ in 0..40 {
+        server.deliver(server.ada, message.as_bytes()).await;
+    }
+    assert!(c.command("SELECT INBOX").await.ok());
+    let answer = c.command("FETCH 1:* ENVELOPE").await;
+    let told = answer.0.lines().filter(|line| line.starts_with("* ")).count();
+    assert!(answer.ok() && told == 40, "{told} of 40 in {} bytes", answer.0.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sign_on_is_under_tls_only_and_compression_works_after_it() {
     let server = Server::start().await;
     let mut c = server.connect_clear().await;

@@ -96,11 +96,14 @@ impl<P: Port> Session<P> {
         }
         let batch = if plan.parts.structure { BATCH_STRUCTURE } else { BATCH };
         let mut problem = None;
-        for piece in uids.pieces(batch) {
-            let mut items = self.items(piece, plan.parts, plan.changed_since).await?;
-            let seen = self.set_seen(&plan, &mut items).await?;
-            if let Some(fail) = self.fetch_items(&plan, &items, &seen, out).await? {
-                problem = Some(fail);
+        for mut piece in uids.pieces(batch) {
+            while !piece.is_empty() {
+                let (mut items, rest) = self.items(piece, plan.parts, plan.changed_since).await?;
+                piece = rest;
+                let seen = self.set_seen(&plan, &mut items).await?;
+                if let Some(fail) = self.fetch_items(&plan, &items, &seen, out).await? {
+                    problem = Some(fail);
+                }
             }
         }
         problem.map_or_else(|| Ok(Reply::ok()), Err)

@@ -82,8 +82,11 @@ impl<P: Port> Session<P> {
         if !store.silent {
             // the client is told the flags of the others too (RFC 9051 §6.4.6)
             let told: Ranges = changed.iter().map(|item| item.uid).collect();
-            for piece in uids.subtract(&told).subtract(&conflicting).pieces(500) {
-                for item in self.items(piece, Parts::default(), 0).await? {
+            let mut others = uids.subtract(&told).subtract(&conflicting);
+            while !others.is_empty() {
+                let (items, rest) = self.items(others, Parts::default(), 0).await?;
+                others = rest;
+                for item in items {
                     self.tell_flags(&item, out)?;
                 }
                 out.flush_full().await?;

@@ -86,19 +86,21 @@ impl<P: Port> Session<P> {
         Ok(Reply::ok())
     }
 
-    /// Items of the selected folder, a bounded number at once.
+    /// Items of the selected folder, a bounded number at once, and the uids that are left.
     pub(super) async fn items(
         &mut self,
         uids: Ranges,
         parts: Parts,
         changed_since: u64,
-    ) -> Result<Vec<posthouse_store::Item>, Fail> {
+    ) -> Result<(Vec<posthouse_store::Item>, Ranges), Fail> {
         let (mailbox, folder) = self.place()?;
-        let uids = uids.into();
-        let request = Request::Items { mailbox, folder, uids, parts, changed_since };
-        match self.ask(request).await? {
-            Response::Items { items, .. } => Ok(items),
-            _ => Err(Fail::unexpected()),
-        }
+        let asked = uids.clone().into();
+        let request = Request::Items { mailbox, folder, uids: asked, parts, changed_since };
+        let Response::Items { items, more } = self.ask(request).await? else {
+            return Err(Fail::unexpected());
+        };
+        let next = items.last().filter(|_| more).and_then(|item| item.uid.checked_add(1));
+        let rest = next.map(|next| uids.intersect(&Ranges::span(next, u32::MAX)));
+        Ok((items, rest.unwrap_or_default()))
     }
 }
