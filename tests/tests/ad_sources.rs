@@ -517,6 +517,40 @@ fn an_answer_that_breaks_off_changes_nothing() {
 }
 
 #[test]
+fn an_enabled_source_is_read_by_itself_and_again_when_it_is_corrected() {
+    lab::run(|lab| async move {
+        let office = Office::open(lab, |s| {
+            s.enabled = true;
+            s.base = "OU=Nowhere,DC=ad,DC=example,DC=test".into();
+        })
+        .await?;
+        wait_until("the problem is told", || office.spec().problem.contains("OU=Nowhere")).await?;
+        office.put_spec(|s| s.base = String::new()).await?;
+        wait_until("alice is mapped", || office.user("alice").is_ok()).await?;
+        wait_until("the problem is over", || office.spec().problem.is_empty()).await?;
+        let interval = posthouse_directory::SettingChange {
+            name: posthouse_directory::key::SOURCE_INTERVAL.into(),
+            value: Some("5".into()),
+        };
+        office.directory.change(actor(), Change::Set(interval)).await?;
+        office.sync().await?;
+        office.lab.admin(&[AdminOp::Disable { name: name("alice") }]).await?;
+        let disabled = || office.user("alice").is_ok_and(|a| a.state != State::Enabled);
+        wait_until("alice is disabled", disabled).await?;
+        Ok(())
+    });
+}
+
+async fn wait_until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(40);
+    while !holds() {
+        ensure!(std::time::Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_local_account_keeps_its_name() {
     lab::run(|lab| async move {
         let office = Office::open(lab, |_| {}).await?;

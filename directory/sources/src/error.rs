@@ -1,5 +1,7 @@
 //! Why a source could not be read, with what to do about it.
 
+use futures_util::FutureExt;
+
 /// Why a source could not be read. The text names the cause; [`SourceError::remedy`] says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -183,5 +185,28 @@ impl SourceError {
     /// Cause and remedy as one text.
     pub fn explain(&self) -> String {
         format!("{self}. {}", self.remedy())
+    }
+}
+
+/// Runs a reading. The protocol library panics on some answers that break the protocol; that ends this reading, not more.
+pub(crate) async fn guarded<T>(
+    host: &str,
+    reading: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, SourceError> {
+    std::panic::AssertUnwindSafe(reading).catch_unwind().await.unwrap_or_else(|_| {
+        Err(SourceError::Garbled { host: host.to_owned(), cause: "it breaks the protocol".into() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_reading_becomes_its_error() {
+        let reading = async { Vec::<Result<u8, SourceError>>::new().remove(0) };
+        let error = guarded("dc1", reading).await.unwrap_err();
+        assert!(matches!(error, SourceError::Garbled { .. }), "{error}");
+        assert_eq!(guarded("dc1", async { Ok(1) }).await, Ok(1));
     }
 }

@@ -7,6 +7,7 @@ use posthouse_directory::{Account, AccountId, Kind, SourceSpec, State, fresh_id}
 
 use crate::{
     SourceError,
+    error::guarded,
     plan::{self, Mapping, Previous, Reading},
     reader::Reader,
 };
@@ -52,6 +53,14 @@ pub struct PreviewEntry {
 
 /// Reads a source and shows what would be mapped into `mail_domain`. Writes nothing.
 pub async fn preview(
+    spec: &SourceSpec,
+    mail_domain: &str,
+    password: &str,
+) -> Result<Preview, SourceError> {
+    guarded(&spec.directory_domain, read(spec, mail_domain, password)).await
+}
+
+async fn read(
     spec: &SourceSpec,
     mail_domain: &str,
     password: &str,

@@ -10,7 +10,7 @@ use posthouse_cluster::{NodeId, Timestamp};
 use posthouse_directory::{Actor, Change, Directory, SourceId, SourceSpec, SyncBatch, key};
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::{SourceError, locate::Controller, plan::Withheld};
+use crate::{SourceError, error::guarded, locate::Controller, plan::Withheld};
 
 /// Decrypts [`SourceSpec::bind_secret`]: `auth`'s vault, which sits above this crate. `None` if it cannot.
 pub type Unseal = Arc<dyn Fn(&SourceSpec) -> Option<String> + Send + Sync>;
@@ -65,8 +65,24 @@ struct Memory {
     listing_took: Duration,
     withheld: Option<Withheld>,
     removals_confirmed: bool,
+    /// Of the last full reading.
+    warnings: Vec<String>,
     failures: u32,
     due: Option<Instant>,
+    /// The source as it was last read, without its progress.
+    read: Option<SourceSpec>,
+}
+
+impl Memory {
+    /// Whether it is time, or the source was changed: whoever corrects a password does not want to wait.
+    fn is_due(&self, spec: &SourceSpec) -> bool {
+        self.due.is_none_or(|due| due <= Instant::now())
+            || self.read.as_ref() != Some(&without_progress(spec))
+    }
+}
+
+fn without_progress(spec: &SourceSpec) -> SourceSpec {
+    SourceSpec { watermark: None, problem: String::new(), ..spec.clone() }
 }
 
 #[derive(Default)]
@@ -156,17 +172,14 @@ async fn watch(inner: std::sync::Weak<Inner>) {
 fn start_if_due(inner: &Arc<Inner>, spec: Arc<SourceSpec>) {
     let slot = inner.slot(spec.id);
     // One that is being read is not due.
-    let due = slot
-        .memory
-        .try_lock()
-        .is_ok_and(|memory| memory.due.is_none_or(|due| due <= Instant::now()));
+    let due = slot.memory.try_lock().is_ok_and(|memory| memory.is_due(&spec));
     if !due {
         return;
     }
     let inner = inner.clone();
     tokio::spawn(async move {
         let mut memory = slot.memory.lock().await;
-        if memory.due.is_none_or(|due| due <= Instant::now()) {
+        if memory.is_due(&spec) {
             // The outcome is in the status, in the directory and in the log.
             let _ = inner.round(&spec, &slot, &mut memory).await;
         }
@@ -197,9 +210,12 @@ impl Inner {
         slot.status.lock().running = true;
         let outcome = match (self.options.unseal)(spec) {
             None => Err(SourceError::NoPassword),
-            Some(password) => tokio::time::timeout(MAX_ROUND, self.read(spec, &password, memory))
-                .await
-                .unwrap_or_else(|_| Err(too_slow(spec))),
+            Some(password) => {
+                let reading = guarded(&spec.directory_domain, self.read(spec, &password, memory));
+                tokio::time::timeout(MAX_ROUND, reading)
+                    .await
+                    .unwrap_or_else(|_| Err(too_slow(spec)))
+            }
         };
         let interval = Duration::from_secs(self.directory.integer(key::SOURCE_INTERVAL));
         memory.failures = if outcome.is_ok() { 0 } else { memory.failures.saturating_add(1) };
@@ -210,6 +226,7 @@ impl Inner {
             (interval * factor).min(MAX_BACK_OFF).max(interval)
         };
         memory.due = Some(Instant::now() + pause);
+        memory.read = Some(without_progress(spec));
         let took = started.elapsed();
         let name = match &outcome {
             Ok(_) => "complete",

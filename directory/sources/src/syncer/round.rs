@@ -42,6 +42,7 @@ impl Inner {
         let mut status = SourceStatus {
             controller: reader.controller.to_string(),
             withheld: memory.withheld,
+            warnings: memory.warnings.clone(),
             ..SourceStatus::default()
         };
         let extent = extent(spec, &reader, memory);
@@ -64,7 +65,11 @@ impl Inner {
         status.problem = plan.withheld.map(question).unwrap_or_default();
         status.changed = plan.changed.len();
         status.disabled = plan.disables.len();
-        status.warnings = warnings;
+        if status.full {
+            memory.warnings.clone_from(&warnings);
+            status.warnings.clear();
+        }
+        status.warnings.append(&mut warnings);
         self.propose(spec, &mut reader, extent, plan, &status.problem).await?;
         if status.full {
             memory.last_full = Some(Instant::now());
