@@ -289,6 +289,23 @@ async fn parameters_travel_with_the_message_and_nothing_is_downgraded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_used_where_it_is_offered_whatever_the_certificate() {
+    let site = Site::new().await;
+    site.dns.domain("partner.test", "127.0.0.2");
+    let extensions = &["hop.test", "STARTTLS", "8BITMIME", "PIPELINING"];
+    let script = Script { extensions, tls: true, ..POLITE };
+    let hop = NextHop::start("127.0.0.2", site.remote_port, script).await;
+    submit(&site, &["friend@partner.test"]).await;
+    hop.wait(1).await;
+    assert_eq!(hop.seen.lock().unwrap().handshakes, 1);
+    assert_eq!(
+        &hop.commands()[..3],
+        ["EHLO mail.example.test", "STARTTLS", "EHLO mail.example.test"]
+    );
+    site.wait_for_spool(<[_]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_starttls_does_not_keep_mail_back() {
     let site = Site::new().await;
     site.dns.domain("partner.test", "127.0.0.2");

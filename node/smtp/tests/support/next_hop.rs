@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
 };
 
@@ -33,6 +33,8 @@ pub struct Script {
     pub rcpt: &'static [(&'static str, &'static str)],
     /// Answers to the end of data, in order; then 250.
     pub end: &'static [&'static str],
+    /// STARTTLS works.
+    pub tls: bool,
 }
 
 pub const POLITE: Script = Script {
@@ -40,6 +42,7 @@ pub const POLITE: Script = Script {
     extensions: &["hop.test", "PIPELINING", "8BITMIME", "SIZE 10000000", "DSN", "SMTPUTF8"],
     rcpt: &[],
     end: &[],
+    tls: false,
 };
 
 #[derive(Default)]
@@ -49,6 +52,7 @@ pub struct Seen {
     /// Texts as they came, before the end mark.
     pub texts: Vec<Vec<u8>>,
     ends: usize,
+    pub handshakes: usize,
 }
 
 #[derive(Clone)]
@@ -63,7 +67,7 @@ impl NextHop {
         let seen = hop.seen.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, script.clone(), seen.clone()));
+                tokio::spawn(greet(stream, script.clone(), seen.clone()));
             }
         });
         hop
@@ -93,19 +97,35 @@ impl NextHop {
     }
 }
 
-async fn converse(stream: TcpStream, script: Script, seen: Arc<Mutex<Seen>>) {
-    let (read, mut write) = stream.into_split();
-    let mut read = BufReader::new(read);
-    let mut answer =
-        async |text: &str| write.write_all(format!("{text}\r\n").as_bytes()).await.is_ok();
-    if !answer(script.greeting).await {
-        return;
+async fn answer(write: &mut (impl AsyncWrite + Unpin), text: &str) -> bool {
+    write.write_all(format!("{text}\r\n").as_bytes()).await.is_ok() && write.flush().await.is_ok()
+}
+
+async fn greet(mut stream: TcpStream, script: Script, seen: Arc<Mutex<Seen>>) {
+    if answer(&mut stream, script.greeting).await
+        && let Some(stream) = converse(stream, &script, &seen).await
+    {
+        let acceptor = tokio_rustls::TlsAcceptor::from(super::tls().config());
+        if let Ok(stream) = acceptor.accept(stream).await {
+            seen.lock().unwrap().handshakes += 1;
+            converse(stream, &script, &seen).await;
+        }
     }
+}
+
+/// Until the end, or until TLS is to be started on the stream that is returned.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    script: &Script,
+    seen: &Mutex<Seen>,
+) -> Option<S> {
+    let (read, mut write) = tokio::io::split(stream);
+    let mut read = BufReader::new(read);
     let mut line = Vec::new();
     loop {
         line.clear();
         if !matches!(read.read_until(b'\n', &mut line).await, Ok(n) if n > 0) {
-            return;
+            return None;
         }
         let command = String::from_utf8_lossy(&line).trim_end().to_owned();
         seen.lock().unwrap().commands.push(command.clone());
@@ -127,13 +147,13 @@ async fn converse(stream: TcpStream, script: Script, seen: Arc<Mutex<Seen>>) {
                 found.map_or("250 2.1.5 ok", |(_, reply)| reply).to_owned()
             }
             "DATA" => {
-                if !answer("354 go on").await {
-                    return;
+                if !answer(&mut write, "354 go on").await {
+                    return None;
                 }
                 let mut text = Vec::new();
                 while !text.ends_with(b"\r\n.\r\n") && text != b".\r\n" {
                     if !matches!(read.read_until(b'\n', &mut text).await, Ok(n) if n > 0) {
-                        return;
+                        return None;
                     }
                 }
                 let mut seen = seen.lock().unwrap();
@@ -146,11 +166,15 @@ async fn converse(stream: TcpStream, script: Script, seen: Arc<Mutex<Seen>>) {
                 reply.to_owned()
             }
             "QUIT" => "221 bye".to_owned(),
+            "STAR" if script.tls => {
+                answer(&mut write, "220 go on").await;
+                return Some(read.into_inner().unsplit(write));
+            }
             "STAR" => "454 not now".to_owned(),
             _ => "250 ok".to_owned(),
         };
-        if !answer(&reply).await || verb == "QUIT" {
-            return;
+        if !answer(&mut write, &reply).await || verb == "QUIT" {
+            return None;
         }
     }
 }
