@@ -1,6 +1,7 @@
 //! Mapping from a real Active Directory: accounts come, change, move and go; the controller goes and comes back.
 //!
 //! Needs root: see `tests/lab/README.md`.
+#![allow(clippy::unwrap_used)]
 
 use std::{path::Path, sync::Arc};
 
@@ -26,13 +27,13 @@ mod cutting_proxy {
         net::{TcpListener, TcpStream},
     };
 
-    pub struct Proxy {
-        pub port: u16,
+    pub(crate) struct Proxy {
+        pub(crate) port: u16,
         /// Bytes of answers that pass, over all connections.
-        pub left: Arc<AtomicU64>,
+        pub(crate) left: Arc<AtomicU64>,
     }
 
-    pub async fn start(target: String) -> anyhow::Result<Proxy> {
+    pub(crate) async fn start(target: String) -> anyhow::Result<Proxy> {
         let listener = TcpListener::bind("0.0.0.0:0").await?;
         let port = listener.local_addr()?.port();
         let left = Arc::new(AtomicU64::new(u64::MAX));
