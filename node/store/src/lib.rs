@@ -12,6 +12,8 @@ mod machine;
 mod outcome;
 mod prepare;
 mod read;
+mod request;
+mod response;
 mod rows;
 mod schema;
 mod store;
@@ -22,5 +24,7 @@ mod uids;
 mod tests;
 
 pub use api::*;
+pub use request::*;
+pub use response::*;
 pub use store::{Collection, FAIL_POINTS, Scrub, Store, StoreOptions};
 pub use structure::{MailAddress, MailEnvelope, Part, Structure};
