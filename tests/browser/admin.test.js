@@ -238,3 +238,33 @@ test("another origin can neither frame the pages nor send a form to the API", as
   assert.equal(status.status(), 403);
   await finish(tab);
 });
+
+test("whoever has fewer rights sees fewer pages, and no rights only the own account", async () => {
+  const tab = await administrator();
+  const made = [];
+  for (const rights of ["own_domain", "none"]) {
+    const name = `${rights.replace("_", "-")}-${RUN}`;
+    const answer = await tab.context.request.post(`${URL}/api/v1/users`, {
+      data: { name, rights, password: "a test password 5" }, headers: { "x-posthouse-request": "1" }, ignoreHTTPSErrors: true,
+    });
+    assert.equal(answer.status(), 201);
+    made.push((await answer.json()).id);
+    const other = await open(browser, URL);
+    await signOn(other.page, URL, name, "a test password 5");
+    await other.page.getByText("You are signed on as").waitFor();
+    const links = await other.page.getByRole("navigation").getByRole("link").allInnerTexts();
+    const expected = rights === "none" ? ["Start"] : ["Start", "Users", "Groups", "Aliases", "Contacts", "Check an address", "Domains"];
+    assert.deepEqual(links, expected);
+    await shot(other.page, `rights-${rights}`);
+    await other.page.goto(`${URL}/settings`);
+    await other.page.getByRole("alert").waitFor();
+    assert.match(await other.page.getByRole("alert").innerText(), /do not have the right/);
+    await finish(other);
+  }
+  for (const id of made) {
+    await tab.context.request.delete(`${URL}/api/v1/users/${id}?remove_mailbox=true`, {
+      headers: { "x-posthouse-request": "1" }, ignoreHTTPSErrors: true,
+    });
+  }
+  await finish(tab);
+});

@@ -1,13 +1,15 @@
 // The set-up of a node without settings, from the code of its console to the first sign-on. Needs a fresh node: it is set up
 // by this test. Skipped without POSTHOUSE_SETUP_URL.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { assertFits, DESK, finish, launch, need, open, PHONE, shot } from "./browser.js";
 
 const URL = process.env.POSTHOUSE_SETUP_URL?.replace(/\/$/, "");
 const PASSWORD = "a first password 7";
+const CANARY = "canary-directory-password";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -101,7 +103,7 @@ test("a fresh node is set up in the browser", { skip: URL ? false : "no fresh no
   await page.getByLabel("Join an Active Directory now").check();
   await page.getByLabel("Active Directory domain").fill("ad.browser.test");
   await page.getByLabel("Account to read with").fill("reader@ad.browser.test");
-  await page.getByLabel("Its password").fill("canary-directory-password");
+  await page.getByLabel("Its password").fill(CANARY);
   await page.getByLabel("Domain controllers").fill("127.0.0.1:1");
   await page.getByRole("button", { name: "Test: what would be mapped?" }).click();
   await page.getByRole("alert").waitFor({ timeout: 60_000 });
@@ -138,4 +140,17 @@ test("afterwards the set-up is closed and the administrator signs on", { skip: U
   await tab.page.getByRole("heading", { name: "This node" }).waitFor();
   await shot(tab.page, "setup-8-start");
   await finish(tab);
+});
+
+test("no secret that was typed is in any file of the node, its log included", { skip: process.env.POSTHOUSE_SETUP_ADDRESSES ? false : "the folder of the node is not known" }, () => {
+  const folder = process.env.POSTHOUSE_SETUP_FOLDER ?? dirname(process.env.POSTHOUSE_SETUP_ADDRESSES);
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  assert.ok(files.length > 5, `${files.length} files in ${folder}`);
+  for (const file of files) {
+    const content = readFileSync(join(file.parentPath ?? file.path, file.name));
+    for (const secret of [CANARY, PASSWORD, process.env.POSTHOUSE_SETUP_CODE]) {
+      const known = file.name.endsWith(".log") && secret === process.env.POSTHOUSE_SETUP_CODE;
+      assert.ok(known || !content.includes(secret), `${file.name} contains a secret`);
+    }
+  }
 });

@@ -1,4 +1,4 @@
-import { Alert, Badge, Button, Group, NumberInput, PasswordInput, Select, Stack, Switch, Tabs, Text } from "@mantine/core";
+import { Alert, Badge, Button, Checkbox, Group, NumberInput, PasswordInput, Select, Stack, Switch, Tabs, Text } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
@@ -60,6 +60,7 @@ function UserEditor({ before, close }: { before?: User; close: () => void }) {
   const [quota, setQuota] = useState<number | string>(before?.quota_bytes ? before.quota_bytes / 1048576 : "");
   const [items, setItems] = useState<number | string>(before?.quota_items ?? "");
   const [password, setPassword] = useState("");
+  const [mailbox, setMailbox] = useState(false);
   const save = useMutation({
     mutationFn: () => {
       const body = {
@@ -83,8 +84,11 @@ function UserEditor({ before, close }: { before?: User; close: () => void }) {
     <Editor title={title} opened onClose={close} busy={save.isPending} error={save.error} onSave={readOnly ? undefined : () => save.mutate()}
       extra={before && !readOnly && !before.mapped && (
         <RemoveButton what={before.mail || before.name} onRemoved={close}
-          consequence="The user can no longer sign on and gets no mail. The mailbox is kept on this node."
-          remove={() => api("delete", "/users/{id}", { at: { id: before.id } })} />
+          consequence={<Stack>
+            <Text>The user can no longer sign on and gets no mail.</Text>
+            <Checkbox label="Remove the mailbox with all messages too" checked={mailbox} onChange={(e) => setMailbox(e.currentTarget.checked)} />
+          </Stack>}
+          remove={() => api("delete", "/users/{id}", { at: { id: before.id }, query: { remove_mailbox: mailbox } })} />
       )}>
       <Tabs defaultValue="account" keepMounted>
         <Tabs.List>
