@@ -96,7 +96,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("opened    index built in {:?}", start.elapsed());
 
     for text in ["user7777", "müller 4", "mail@example", "0077777", "nobody has this", "e"] {
-        let query = PersonQuery { contains_any: vec![text.into()], account: None };
+        let query = PersonQuery { contains_any: vec![text.into()], ..PersonQuery::default() };
         let (time, found) = measured(|| {
             let mut found = 0;
             directory.people(&query, &mut |_| {

@@ -71,6 +71,8 @@ pub struct Listing {
 pub struct PersonQuery {
     /// Any of name, mail, phone starts with or contains one of these, without case; empty: everybody.
     pub contains_any: Vec<String>,
+    /// Exactly one of these addresses, in any spelling; empty: any. Looked up, not searched for.
+    pub addresses: Vec<String>,
     /// Exactly this account.
     pub account: Option<AccountId>,
 }
@@ -290,6 +292,15 @@ impl Directory {
         if let Some(id) = query.account {
             if let Some(entry) = self.entry(id).filter(|entry| entry.is_shown()) {
                 visit(&entry);
+            }
+            return;
+        }
+        if !query.addresses.is_empty() {
+            let found = self.read(|index| index.with_addresses(&query.addresses));
+            for entry in found.iter().filter(|entry| entry.is_shown()) {
+                if !visit(entry) {
+                    return;
+                }
             }
             return;
         }

@@ -55,6 +55,8 @@ pub(crate) struct Index {
     domain_names: HashMap<String, DomainId>,
     entries: HashMap<AccountId, Arc<PersonEntry>>,
     mail: HashMap<DomainId, HashMap<String, Holders>>,
+    /// Addresses of contacts that are not ours, folded.
+    elsewhere: HashMap<String, BTreeSet<AccountId>>,
     patterns: HashMap<DomainId, Patterns>,
     logins: HashMap<String, AccountId>,
     principals: HashMap<String, AccountId>,
@@ -95,6 +97,9 @@ impl Index {
         self.remove_account(account.id);
         let id = account.id;
         let (mail, addresses) = spelled(&account, self);
+        for address in addresses_elsewhere(&account, &addresses) {
+            self.elsewhere.entry(address).or_default().insert(id);
+        }
         for (domain, local) in mail_places(&account, self) {
             let holders = self.mail.entry(domain).or_default().entry(local).or_default();
             holders.accounts.push(id);
@@ -139,6 +144,14 @@ impl Index {
     pub(crate) fn remove_account(&mut self, id: AccountId) {
         let Some(entry) = self.entries.remove(&id) else { return };
         let account = &entry.account;
+        for address in addresses_elsewhere(account, &entry.addresses) {
+            if let Some(ids) = self.elsewhere.get_mut(&address) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.elsewhere.remove(&address);
+                }
+            }
+        }
         for (domain, local) in mail_places(account, self) {
             self.drop_holder(domain, &local, id);
         }
@@ -342,6 +355,17 @@ impl Index {
         (found.into_iter().filter_map(|id| self.entries.get(&id)).collect(), all)
     }
 
+    /// Entries that have one of these addresses, each once.
+    pub(crate) fn with_addresses(&self, addresses: &[String]) -> Vec<Arc<PersonEntry>> {
+        let mut ids = BTreeSet::new();
+        for (local, host) in addresses.iter().filter_map(|address| name::split(address)) {
+            let holders = self.domain_named(&host).and_then(|id| self.mail.get(&id)?.get(&local));
+            ids.extend(holders.into_iter().flat_map(|holders| &holders.accounts));
+            ids.extend(self.elsewhere.get(&format!("{local}@{host}")).into_iter().flatten());
+        }
+        ids.iter().filter_map(|id| self.entries.get(id).cloned()).collect()
+    }
+
     /// Entries of exactly this name in a domain: of any kind, and aliases can be several.
     pub(crate) fn named(&self, domain: DomainId, name: &str) -> Vec<Arc<PersonEntry>> {
         let from = (name.to_owned(), AccountId(uuid::Uuid::nil()));
@@ -354,4 +378,11 @@ impl Index {
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Arc<PersonEntry>> {
         self.by_name.iter().filter_map(|(_, id)| self.entries.get(id))
     }
+}
+
+/// Addresses of a contact as [`Index::with_addresses`] looks for them.
+fn addresses_elsewhere(account: &Account, addresses: &[String]) -> Vec<String> {
+    let contact = matches!(account.kind, Kind::Contact(_));
+    let mine = addresses.iter().filter(|_| contact).filter_map(|address| name::split(address));
+    mine.map(|(local, host)| format!("{local}@{host}")).collect()
 }

@@ -211,20 +211,57 @@ fn extensible(assertion: &LdapMatchingRuleAssertion, tree: &Tree) -> Filter {
     if assertion.dn_attributes { Filter::WithDn(Box::new(filter)) } else { filter }
 }
 
-impl Filter {
-    /// Texts of which everybody whom the filter can match has at least one; `None` if all must be looked at.
-    pub(crate) fn needles(&self) -> Option<Vec<String>> {
+/// What narrows people down: everybody whom the filter can match has one of these.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Needles {
+    /// A text in name, address or telephone number.
+    Texts(Vec<String>),
+    /// An address.
+    Addresses(Vec<String>),
+}
+
+impl Needles {
+    /// How much it narrows down: an address names one, a long text few.
+    fn strength(&self) -> usize {
         match self {
-            Self::And(all) => {
-                let narrowing = all.iter().filter_map(Self::needles);
-                narrowing.max_by_key(|needles| needles.iter().map(String::len).min())
+            Self::Texts(texts) => texts.iter().map(String::len).min().unwrap_or(0),
+            Self::Addresses(_) => usize::MAX,
+        }
+    }
+
+    /// What everybody has who has one of either.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Addresses(a), Self::Addresses(b)) => Self::Addresses([a, b].concat()),
+            (Self::Texts(a) | Self::Addresses(a), Self::Texts(b) | Self::Addresses(b)) => {
+                Self::Texts([a, b].concat())
             }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Texts(all) | Self::Addresses(all) => all.len(),
+        }
+    }
+}
+
+impl Filter {
+    /// What narrows people down; `None` if all must be looked at.
+    pub(crate) fn needles(&self) -> Option<Needles> {
+        match self {
+            Self::And(all) => all.iter().filter_map(Self::needles).max_by_key(Needles::strength),
             Self::Or(any) => {
-                let each: Option<Vec<Vec<String>>> = any.iter().map(Self::needles).collect();
-                let needles = each?.concat();
+                let each: Option<Vec<Needles>> = any.iter().map(Self::needles).collect();
+                let needles = each?.into_iter().reduce(Needles::or)?;
                 (needles.len() <= MAX_NEEDLES).then_some(needles)
             }
-            Self::Item(spec, test) if spec.searched => test.needle().map(|needle| vec![needle]),
+            Self::Item(spec, Test::Equal(address)) if spec.name() == "mail" => {
+                Some(Needles::Addresses(vec![address.clone()]))
+            }
+            Self::Item(spec, test) if spec.searched => {
+                test.needle().map(|needle| Needles::Texts(vec![needle]))
+            }
             Self::Item(..) | Self::Not(_) | Self::Any(..) | Self::WithDn(_) | Self::Undefined => {
                 None
             }

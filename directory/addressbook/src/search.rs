@@ -12,7 +12,7 @@ use ldap3_proto::{
 use posthouse_directory::{Kind, PersonEntry, PersonQuery};
 
 use crate::{
-    compile::{Filter, compile, normal},
+    compile::{Filter, Needles, compile, normal},
     dn::Dn,
     schema::{ATTRIBUTES, AttributeSpec, Use, attribute},
     tree::{Entry, Fixed, Node, Tree, schema_entry},
@@ -78,8 +78,12 @@ impl Query {
             return found;
         }
         let Some(shown) = self.people() else { return found };
-        let query =
-            PersonQuery { contains_any: self.filter.needles().unwrap_or_default(), account: None };
+        let mut query = PersonQuery::default();
+        match self.filter.needles() {
+            Some(Needles::Texts(texts)) => query.contains_any = texts,
+            Some(Needles::Addresses(addresses)) => query.addresses = addresses,
+            None => {}
+        }
         let mut seen = 0;
         self.tree.directory.people(&query, &mut |entry| {
             seen += 1;

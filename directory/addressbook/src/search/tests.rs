@@ -33,7 +33,7 @@ fn account(domain: DomainId, number: usize) -> Account {
     let text = |at: usize| TEXTS[(number * 7 + at * 5) % TEXTS.len()].to_owned();
     let person = Person {
         given_name: text(1),
-        surname: if number % 3 == 0 { String::new() } else { text(2) },
+        surname: if number.is_multiple_of(3) { String::new() } else { text(2) },
         phone: text(3),
         mobile: text(4),
         title: text(5),
@@ -48,8 +48,11 @@ fn account(domain: DomainId, number: usize) -> Account {
         id: AccountId(fresh_id()),
         domain,
         name: format!("name{number}"),
-        display_name: if number % 4 == 0 { String::new() } else { text(0) },
-        addresses: vec![format!("an.{number}@example.test")],
+        display_name: if number.is_multiple_of(4) { String::new() } else { text(0) },
+        addresses: match number % 5 {
+            1 => vec![format!("An.{number}@Remote.test"), format!("an.{number}@example.test")],
+            _ => vec![format!("an.{number}@example.test")],
+        },
         origin: Origin::Local,
         state: State::Enabled,
         published: true,
@@ -75,8 +78,16 @@ fn filters() -> impl Strategy<Value = LdapFilter> {
     ]);
     let value = prop_oneof![
         prop::sample::select(TEXTS.to_vec()).prop_map(str::to_owned),
-        prop::sample::select(vec!["name7", "name10@other.test", "ame1", "an.5@example.test", ""])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "name7",
+            "name10@other.test",
+            "ame1",
+            "an.5@example.test",
+            "AN.11@remote.test",
+            "an.16@example.test",
+            ""
+        ])
+        .prop_map(str::to_owned),
     ];
     let piece = prop::option::of(value.clone());
     let item = prop_oneof![
@@ -166,5 +177,5 @@ async fn narrowing_down_loses_nobody() {
         narrowed += usize::from(query.filter.needles().is_some());
         matched += usize::from(!want.is_empty());
     }
-    assert!(narrowed > 300 && matched > 300, "{narrowed} narrowed, {matched} matched somebody");
+    assert!(narrowed > 200 && matched > 300, "{narrowed} narrowed, {matched} matched somebody");
 }
