@@ -226,13 +226,17 @@ impl LogEngine for SegmentedLog {
     fn truncate(&self, group: GroupId, next: u64, done: Done) -> Result<(), LogError> {
         self.write(group, done, |log| {
             log.truncate(next);
-            let payload = Bytes::new();
-            Ok(vec![(Record { kind: Kind::Truncate, group, index: next, payload }, 0)])
+            // the end that there is now, should `next` be before the first or behind the last entry
+            let (index, payload) = (log.next(), Bytes::new());
+            Ok(vec![(Record { kind: Kind::Truncate, group, index, payload }, 0)])
         })
     }
 
     fn purge(&self, group: GroupId, first: u64, id: Bytes, done: Done) -> Result<(), LogError> {
         self.write(group, done, |log| {
+            if first < log.first() {
+                return Ok(Vec::new());
+            }
             log.purge(first);
             log.purged = Some(id.clone());
             Ok(vec![(Record { kind: Kind::Purge, group, index: first, payload: id }, 0)])

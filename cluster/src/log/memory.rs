@@ -57,6 +57,10 @@ impl GroupLog {
         }
     }
 
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
     pub(super) fn next(&self) -> u64 {
         self.first + self.slots.len() as u64
     }

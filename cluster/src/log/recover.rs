@@ -177,7 +177,11 @@ impl Replay {
 
     fn record(&mut self, record: Record, segment: u64, offset: u64) -> Result<(), OpenError> {
         let Record { kind, group, index, payload } = record;
+        if index == u64::MAX {
+            return Err(damaged(segment, offset, "impossible index"));
+        }
         let written = self.groups.entry(group).or_default();
+        let (first, next) = (written.state.first, written.state.next);
         let entries = self.entries.entry(group).or_default();
         match kind {
             Kind::Entry => {
@@ -189,9 +193,15 @@ impl Replay {
                 entries.insert(index, Location { segment, offset, payload: payload.len() });
                 written.entry(index, segment);
             }
+            Kind::Truncate if index < first || index > next => {
+                return Err(damaged(segment, offset, "cut where no entry is"));
+            }
             Kind::Truncate => {
                 entries.split_off(&index);
                 written.truncate(index);
+            }
+            Kind::Purge if index < first => {
+                return Err(damaged(segment, offset, "purge behind an earlier one"));
             }
             Kind::Purge => {
                 *entries = entries.split_off(&index);
@@ -204,6 +214,9 @@ impl Replay {
             Kind::State => {
                 let head: Head = postcard::from_bytes(&payload)
                     .map_err(|_| damaged(segment, offset, "unreadable state of a group"))?;
+                if head.first > index {
+                    return Err(damaged(segment, offset, "impossible state of a group"));
+                }
                 entries.split_off(&index);
                 *entries = entries.split_off(&head.first);
                 written.runs.retain(|(_, end)| *end >= head.first);
