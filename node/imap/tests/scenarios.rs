@@ -180,6 +180,26 @@ async fn a_select_of_a_large_folder_reads_only_its_counters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_messages_than_the_store_changes_at_once_are_copied_flagged_and_expunged() {
+    let server = Server::start().await;
+    let (mut a, mut b) = (server.sign_on("ada").await, server.sign_on("ada").await);
+    let count = posthouse_store::Request::MAX_CHANGED + 500;
+    server.fill(server.ada, "Archive", count).await;
+    assert!(a.command("SELECT Archive").await.ok());
+    assert!(b.command("SELECT Archive").await.ok());
+    let copied = a.command("COPY 1:* Trash").await;
+    assert!(copied.has(&format!(" 1:{count} 1:{count}] done")), "{copied}");
+    assert!(a.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").await.ok());
+    let flagged = b.command("NOOP").await;
+    assert_eq!(flagged.0.lines().filter(|line| line.contains("\\Deleted")).count(), count);
+    let expunged = a.command("EXPUNGE").await;
+    assert_eq!(expunged.0.lines().filter(|line| line.ends_with(" EXPUNGE")).count(), count);
+    server.fill(server.ada, "Archive", 1).await;
+    let told = b.command("NOOP").await;
+    assert!(told.has("* 1 EXPUNGE\r\n* 1 EXISTS"), "{}", told.last());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_structures_are_told_of_every_message() {
     let server = Server::start().await;
     let mut c = server.sign_on("ada").await;

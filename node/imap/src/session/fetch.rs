@@ -165,16 +165,11 @@ impl<P: Port> Session<P> {
         since: u64,
         out: &mut Out<W>,
     ) -> Result<(), Fail> {
-        let (mailbox, folder) = self.place()?;
-        let Response::Changes { vanished, .. } =
-            self.ask(Request::Changes { mailbox, folder, since }).await?
-        else {
-            return Err(Fail::unexpected());
-        };
+        let vanished = self.changes_since(since).await?.vanished;
         let wanted = set.resolve(u32::MAX).unwrap_or_default();
         // those that the client has not been told of come when changes are told
         let numbering = self.number().await?.uids();
-        let gone = Ranges::from(vanished).intersect(&wanted).subtract(numbering);
+        let gone = vanished.intersect(&wanted).subtract(numbering);
         if !gone.is_empty() {
             out.writer.untagged(format_args!("VANISHED (EARLIER) {gone}"));
         }

@@ -1,9 +1,12 @@
 //! COPY, MOVE, EXPUNGE.
 
-use posthouse_store::{Request, Response, Uid};
+use posthouse_store::{Flags, FolderId, MailboxId, Query, Refusal, Request, Response, Uid};
 
 use super::{Fail, Out, Port, Reply, Session, Wire};
-use crate::codec::SequenceSet;
+use crate::codec::{Ranges, SequenceSet};
+
+/// Items that the store changes in one step.
+const PORTION: u32 = Request::MAX_CHANGED as u32;
 
 fn follows(before: Uid, uid: Uid) -> bool {
     before.checked_add(1) == Some(uid)
@@ -33,6 +36,41 @@ fn copy_uid(uid_validity: u32, uids: &[(Uid, Uid)]) -> Option<String> {
 }
 
 impl<P: Port> Session<P> {
+    /// Copies or moves in portions that the store takes; UIDVALIDITY of the target and the uids.
+    async fn transfer(
+        &mut self,
+        uid: bool,
+        set: &SequenceSet,
+        to: String,
+        moves: bool,
+    ) -> Result<Option<String>, Fail> {
+        let uids = self.resolve(uid, set).await?;
+        let (mailbox, folder) = self.place()?;
+        let mut pieces = uids.pieces(PORTION);
+        if pieces.is_empty() {
+            // the target is looked at all the same
+            pieces.push(Ranges::default());
+        }
+        let (mut validity, mut all) = (0, Vec::new());
+        for piece in pieces {
+            let (uids, to) = (piece.into(), to.clone());
+            let request = if moves {
+                Request::Move { mailbox, folder, uids, to }
+            } else {
+                Request::Copy { mailbox, folder, uids, to }
+            };
+            match self.ask(request).await.map_err(Fail::try_create)? {
+                Response::Copied { uid_validity, uids } => {
+                    validity = uid_validity;
+                    all.extend(uids);
+                }
+                _ => return Err(Fail::unexpected()),
+            }
+            self.touch();
+        }
+        Ok(copy_uid(validity, &all))
+    }
+
     pub(super) async fn copy(
         &mut self,
         uid: bool,
@@ -40,16 +78,8 @@ impl<P: Port> Session<P> {
         sent: &str,
     ) -> Result<Reply, Fail> {
         let to = self.name(sent)?;
-        let uids = self.resolve(uid, set).await?;
-        let (mailbox, folder) = self.place()?;
-        let request = Request::Copy { mailbox, folder, uids: uids.into(), to };
-        match self.ask(request).await.map_err(Fail::try_create)? {
-            Response::Copied { uid_validity, uids } => {
-                self.touch();
-                Ok(copy_uid(uid_validity, &uids).map_or_else(Reply::ok, Reply::code))
-            }
-            _ => Err(Fail::unexpected()),
-        }
+        let code = self.transfer(uid, set, to, false).await?;
+        Ok(code.map_or_else(Reply::ok, Reply::code))
     }
 
     pub(super) async fn move_to<W: Wire>(
@@ -61,31 +91,58 @@ impl<P: Port> Session<P> {
     ) -> Result<Reply, Fail> {
         self.writable()?;
         let to = self.name(sent)?;
-        let uids = self.resolve(uid, set).await?;
-        let (mailbox, folder) = self.place()?;
-        let request = Request::Move { mailbox, folder, uids: uids.into(), to };
-        match self.ask(request).await.map_err(Fail::try_create)? {
-            Response::Copied { uid_validity, uids } => {
-                self.touch();
-                // before the EXPUNGEs, so that the client can tell where they went (RFC 6851 §4.3)
-                if let Some(code) = copy_uid(uid_validity, &uids) {
-                    out.writer.untagged(format_args!("OK [{code}] moved"));
-                }
-                Ok(Reply::ok())
-            }
-            _ => Err(Fail::unexpected()),
+        // before the EXPUNGEs, so that the client can tell where they went (RFC 6851 §4.3)
+        if let Some(code) = self.transfer(uid, set, to, true).await? {
+            out.writer.untagged(format_args!("OK [{code}] moved"));
         }
+        Ok(Reply::ok())
+    }
+
+    /// Removes everything with \Deleted, in portions if it is much.
+    pub(super) async fn expunge_all(
+        &mut self,
+        mailbox: MailboxId,
+        folder: FolderId,
+    ) -> Result<(), Fail> {
+        let all = Request::Expunge { mailbox, folder, uids: None };
+        match self.port.call(all).await? {
+            Response::Refused(Refusal::Limit(_)) => {}
+            Response::Refused(refusal) => return Err(refusal.into()),
+            _ => return Ok(()),
+        }
+        let query = Query::System(Flags::DELETED);
+        let Response::Found { uids, .. } =
+            self.ask(Request::Search { mailbox, folder, query }).await?
+        else {
+            return Err(Fail::unexpected());
+        };
+        self.expunge_portions(mailbox, folder, &uids.into()).await
+    }
+
+    async fn expunge_portions(
+        &mut self,
+        mailbox: MailboxId,
+        folder: FolderId,
+        uids: &Ranges,
+    ) -> Result<(), Fail> {
+        for piece in uids.pieces(PORTION) {
+            let uids = Some(piece.into());
+            self.ask(Request::Expunge { mailbox, folder, uids }).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn expunge(&mut self, set: Option<&SequenceSet>) -> Result<Reply, Fail> {
         self.writable()?;
-        let uids = match set {
-            Some(set) => Some(self.resolve(true, set).await?.into()),
-            None => None,
-        };
         let (mailbox, folder) = self.place()?;
-        self.ask(Request::Expunge { mailbox, folder, uids }).await?;
         self.touch();
+        match set {
+            None => self.expunge_all(mailbox, folder).await?,
+            Some(set) => {
+                let uids = self.resolve(true, set).await?;
+                self.expunge_portions(mailbox, folder, &uids).await?;
+            }
+        }
         Ok(Reply::ok())
     }
 }

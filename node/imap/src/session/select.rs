@@ -2,7 +2,7 @@
 
 use posthouse_store::{Parts, Request, Response};
 
-use super::{Fail, Out, Port, Reply, Session, View, Wire};
+use super::{Fail, Out, Port, Reply, Session, View, Wire, sync::Changes};
 use crate::codec::{Code, Qresync, Ranges, Select, Writer};
 
 impl<P: Port> Session<P> {
@@ -57,15 +57,11 @@ impl<P: Port> Session<P> {
     /// What has happened since the client was last here (RFC 7162 §3.2.5.1).
     async fn catch_up<W: Wire>(&mut self, q: &Qresync, out: &mut Out<W>) -> Result<(), Fail> {
         self.number().await?;
-        let (mailbox, folder) = self.place()?;
         let uid_next = self.view()?.uid_next;
-        let request = Request::Changes { mailbox, folder, since: q.modseq };
-        let Response::Changes { changed, vanished, .. } = self.ask(request).await? else {
-            return Err(Fail::unexpected());
-        };
+        let Changes { changed, vanished, .. } = self.changes_since(q.modseq).await?;
         let told = Ranges::span(1, uid_next.saturating_sub(1));
         let known = q.known.as_ref().and_then(|set| set.resolve(u32::MAX)).unwrap_or(told.clone());
-        let gone = Ranges::from(vanished).intersect(&known).intersect(&told);
+        let gone = vanished.intersect(&known).intersect(&told);
         if !gone.is_empty() {
             out.writer.untagged(format_args!("VANISHED (EARLIER) {gone}"));
         }
@@ -81,7 +77,7 @@ impl<P: Port> Session<P> {
         let has_deleted = expunge && !self.view()?.read_only;
         self.selected = None;
         if has_deleted {
-            self.ask(Request::Expunge { mailbox, folder, uids: None }).await?;
+            self.expunge_all(mailbox, folder).await?;
         }
         Ok(Reply::ok())
     }

@@ -1,26 +1,48 @@
 //! Telling the client what has changed in the selected folder, at moments when it may be told.
 
+use std::collections::BTreeMap;
+
 use posthouse_store::{Item, Request, Response};
 
 use super::{Fail, Out, Port, Session, Wire, view::Numbering};
 use crate::codec::{Ranges, SeqNumber, SequenceSet};
 
-struct Changes {
-    changed: Vec<Item>,
-    vanished: Ranges,
+/// All changes since a modseq.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Ascending by uid, each once.
+    pub(super) changed: Vec<Item>,
+    pub(super) vanished: Ranges,
     modseq: u64,
 }
 
 impl<P: Port> Session<P> {
     async fn changes(&mut self) -> Result<Changes, Fail> {
-        let (mailbox, folder) = self.place()?;
         let since = self.view()?.modseq;
-        match self.port.call(Request::Changes { mailbox, folder, since }).await? {
-            Response::Changes { changed, vanished, modseq } => {
-                Ok(Changes { changed, vanished: vanished.into(), modseq })
+        self.changes_since(since).await
+    }
+
+    /// Everything at once: a page of it may have a later arrival before an earlier one.
+    pub(super) async fn changes_since(&mut self, since: u64) -> Result<Changes, Fail> {
+        let (mailbox, folder) = self.place()?;
+        let mut all = Changes { modseq: since, ..Changes::default() };
+        let mut items = BTreeMap::new();
+        loop {
+            let request = Request::Changes { mailbox, folder, since: all.modseq };
+            let (changed, vanished, modseq) = match self.port.call(request).await? {
+                Response::Changes { changed, vanished, modseq } => (changed, vanished, modseq),
+                Response::Refused(_) => return Err(Fail::Bye("the selected mailbox is gone")),
+                _ => return Err(Fail::unexpected()),
+            };
+            let is_last = changed.len() < Request::MAX_CHANGES || modseq <= all.modseq;
+            all.modseq = modseq;
+            all.vanished = all.vanished.union(&vanished.into());
+            items.extend(changed.into_iter().map(|item| (item.uid, item)));
+            if is_last {
+                items.retain(|uid, _| !all.vanished.contains(*uid));
+                all.changed = items.into_values().collect();
+                return Ok(all);
             }
-            Response::Refused(_) => Err(Fail::Bye("the selected mailbox is gone")),
-            _ => Err(Fail::unexpected()),
         }
     }
 
