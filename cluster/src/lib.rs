@@ -18,6 +18,8 @@ mod common;
 mod checkpoint;
 pub mod env;
 pub mod failpoint;
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod log;
 mod machine;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::GroupId;
 
 mod engine;
+pub(crate) mod fuzz;
 mod memory;
 mod record;
 mod recover;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::OpenError;
 
 pub(crate) mod codec;
+pub(crate) mod fuzz;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod storage;

@@ -39,7 +39,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn from_u8(byte: u8) -> Option<Self> {
+    pub(super) fn from_u8(byte: u8) -> Option<Self> {
         [
             Self::Entry,
             Self::Vote,
