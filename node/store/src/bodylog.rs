@@ -5,6 +5,7 @@
 //! does never depends on this log: a body that is missing here is missing on this node only.
 
 mod collect;
+pub(crate) mod fuzz;
 mod record;
 mod scan;
 #[cfg(test)]

@@ -12,3 +12,8 @@ pub fn body_log(data: &[u8]) {
 pub fn command(data: &[u8]) {
     crate::machine::fuzz::command(data);
 }
+
+/// Commands to begin with.
+pub fn command_seeds() -> Vec<bytes::Bytes> {
+    crate::machine::fuzz::seeds()
+}

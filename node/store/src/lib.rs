@@ -8,6 +8,8 @@ mod api;
 mod bodylog;
 mod command;
 mod flags;
+#[doc(hidden)]
+pub mod fuzz;
 mod machine;
 mod outcome;
 mod prepare;

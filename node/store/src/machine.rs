@@ -2,6 +2,7 @@
 
 mod bodies;
 mod folders;
+pub(crate) mod fuzz;
 mod items;
 mod mailboxes;
 pub(crate) mod names;

@@ -49,7 +49,9 @@ fn scanned(content: &[u8], last: bool) -> Option<Scan> {
 /// Lays headers over the content where the chain of records would have them: magic, a body that fits, checksums.
 fn put_right(content: &mut [u8]) {
     let mut at = 0;
-    while let Some((header, rest)) = content.get_mut(at..).and_then(|c| c.split_at_mut_checked(HEADER)) {
+    while let Some((header, rest)) =
+        content.get_mut(at..).and_then(|c| c.split_at_mut_checked(HEADER))
+    {
         let Some([low, high]) = header.get(24..26).and_then(|b| <[u8; 2]>::try_from(b).ok()) else {
             return;
         };
