@@ -76,7 +76,7 @@ impl Caller {
         Self {
             actor: Actor::Account(identity.account.id),
             rights: identity.rights,
-            mechanism: format!("{:?}", identity.mechanism),
+            mechanism: identity.mechanism.name().to_owned(),
             account: Some(identity.account),
         }
     }

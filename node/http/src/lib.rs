@@ -15,9 +15,9 @@ mod peer;
 mod problem;
 mod redirect;
 mod serve;
+mod stall_limit;
 mod token;
 mod validate;
-mod write_limit;
 
 pub use access::{Caller, Need};
 pub use api::{API_PREFIX, OPERATIONS, Operation, openapi};

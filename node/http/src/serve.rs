@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use crate::{Peer, write_limit::WriteLimit};
+use crate::{Peer, stall_limit::StallLimit};
 
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -157,7 +157,7 @@ impl Connection {
         });
         let builder = builder();
         let connection = builder.serve_connection(
-            TokioIo::new(WriteLimit::new(stream)),
+            TokioIo::new(StallLimit::new(stream)),
             TowerToHyperService::new(service),
         );
         tokio::pin!(connection);

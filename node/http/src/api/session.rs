@@ -10,7 +10,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use posthouse_auth::{Identity, Reason, Step};
-use posthouse_directory::{Change, Kind, Rights};
+use posthouse_directory::{Account, Change, Kind, Rights};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -210,15 +210,18 @@ pub(crate) async fn own_failures(
 ) -> Json<Vec<FailureView>> {
     const SHOWN: usize = 50;
     let Some(account) = caller.account.as_deref() else { return Json(Vec::new()) };
-    let mut names = vec![account.name.clone()];
-    names.extend(context.directory.address_of(account));
-    names.extend(account.user().into_iter().flat_map(|user| user.login_names.clone()));
-    names.sort();
-    names.dedup();
-    // A bare name means a user of the primary domain: in other domains it is somebody else's.
-    names.retain(|name| context.directory.login(name).is_some_and(|owner| owner.id == account.id));
-    let found = names.iter().flat_map(|name| context.auth.failures(Some(name), SHOWN)).collect();
+    // A name that nobody else has; the authenticator finds what was tried under the account's other names.
+    let Some(name) = unique_name(&context, account) else { return Json(Vec::new()) };
+    let found = context.auth.failures(Some(&name), SHOWN);
     Json(newest(found, SHOWN))
+}
+
+fn unique_name(context: &Context, account: &Account) -> Option<String> {
+    let known = account.user().map(|user| user.login_names.clone()).unwrap_or_default();
+    let names = context.directory.address_of(account).into_iter().chain([account.name.clone()]);
+    names
+        .chain(known)
+        .find(|name| context.directory.login(name).is_some_and(|owner| owner.id == account.id))
 }
 
 /// Old and new password. Deliberately without Debug.

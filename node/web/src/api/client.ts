@@ -87,6 +87,7 @@ async function problem(response: Response): Promise<Problem> {
 /** A text of the server as a sentence. */
 export function sentence(text: string): string {
   if (text === "") return text;
-  const upper = text.charAt(0).toUpperCase() + text.slice(1);
+  // Names of hosts and settings stay as they are.
+  const upper = /^[a-z-]+(\s|$)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?]$/.test(upper) ? upper : `${upper}.`;
 }
