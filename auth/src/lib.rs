@@ -11,6 +11,8 @@ mod explain;
 mod failures;
 #[cfg(test)]
 mod fake;
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 mod gss;
 mod identity;
