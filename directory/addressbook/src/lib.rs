@@ -8,6 +8,8 @@ pub mod codec;
 mod compile;
 mod dn;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod schema;
 mod search;
 mod serve;

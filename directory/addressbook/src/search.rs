@@ -96,9 +96,14 @@ impl Query {
         found
     }
 
+    /// Whether an entry matches; undefined is no.
+    pub(crate) fn matches(&self, entry: &Entry) -> bool {
+        self.filter.matches(entry, &self.tree) == Some(true)
+    }
+
     /// Adds an entry if it matches; false ends the search.
     fn visit(&self, entry: Entry, limit: usize, found: &mut Found) -> bool {
-        if self.filter.matches(&entry, &self.tree) != Some(true) {
+        if !self.matches(&entry) {
             return true;
         }
         if found.entries.len() >= limit {
