@@ -163,9 +163,13 @@ impl Authenticator {
         self.inner.vault.unseal(context, ciphertext).map(|secret| secret.to_vec())
     }
 
-    /// The newest failures, newest first; only of `name` if given.
+    /// The newest failures, newest first; only of `name` if given, whichever of its names the account tried.
     pub fn failures(&self, name: Option<&str>, limit: usize) -> Vec<FailureRecord> {
-        self.inner.failures.newest(name, limit)
+        let people = &self.inner.people;
+        let who = |name: &str| people.login(name).or_else(|| people.principal(name)).map(|a| a.id);
+        let account = name.and_then(who);
+        let same = |tried: &str| account.is_some() && who(tried) == account;
+        self.inner.failures.newest(name, limit, same)
     }
 
     /// Unlocks an account, or an address, that was locked out here.

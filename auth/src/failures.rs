@@ -47,11 +47,16 @@ impl Failures {
         records.push_front(record);
     }
 
-    /// Newest first; only of `name` (without case) if given.
-    pub(crate) fn newest(&self, name: Option<&str>, limit: usize) -> Vec<FailureRecord> {
+    /// Newest first; only of `name` (without case) if given, or of another name that `same` says is the same person's.
+    pub(crate) fn newest(
+        &self,
+        name: Option<&str>,
+        limit: usize,
+        same: impl Fn(&str) -> bool,
+    ) -> Vec<FailureRecord> {
         let wanted = name.map(|name| escaped(name).to_lowercase());
         let fits = |record: &&FailureRecord| match &wanted {
-            Some(name) => record.name.to_lowercase() == *name,
+            Some(name) => record.name.to_lowercase() == *name || same(&record.name),
             None => true,
         };
         self.0.lock().iter().filter(fits).take(limit).cloned().collect()
@@ -90,11 +95,11 @@ mod tests {
         for n in 0..KEPT + 5 {
             failures.push(record(n));
         }
-        let all = failures.newest(None, usize::MAX);
+        let all = failures.newest(None, usize::MAX, |_| false);
         assert_eq!(all.len(), KEPT);
         assert_eq!(all[0].at, Timestamp(KEPT as u64 + 4));
-        assert_eq!(failures.newest(Some("uSER1"), 2).len(), 2);
-        assert!(failures.newest(Some("user1"), usize::MAX).iter().all(|r| r.name == "User1"));
+        assert_eq!(failures.newest(Some("uSER1"), 2, |_| false).len(), 2);
+        assert!(failures.newest(Some("user1"), usize::MAX, |_| false).iter().all(|r| r.name == "User1"));
     }
 
     #[test]
