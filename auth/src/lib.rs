@@ -26,6 +26,7 @@ mod pool;
 mod reason;
 mod sasl;
 mod sessions;
+mod strength;
 mod tls;
 mod vault;
 
@@ -36,4 +37,5 @@ pub use identity::{AuthOptions, Identity, Origin};
 pub use mechanism::{MECHANISMS, Mechanism, MechanismSpec, Service, mechanisms_markdown};
 pub use reason::Reason;
 pub use sasl::{Exchange, Step};
+pub use strength::{PASSWORD_MIN, password_problem};
 pub use tls::{ServerTls, TlsError};

@@ -11,11 +11,6 @@ use serde::{Deserialize, Serialize};
 pub struct Password(String);
 
 impl Password {
-    /// Shortest password that set-up takes, in characters.
-    pub const MIN_CHARACTERS: usize = 10;
-    /// Longest password in bytes.
-    pub const MAX_BYTES: usize = 1024;
-
     /// Takes a password as it is.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -42,13 +37,7 @@ impl Password {
 
     /// Why it is not taken, if so.
     pub fn problem(&self) -> Option<&'static str> {
-        if self.0.chars().count() < Self::MIN_CHARACTERS {
-            Some("the password needs at least 10 characters")
-        } else if self.0.len() > Self::MAX_BYTES || self.0.contains('\0') {
-            Some("the password is too long or contains a NUL character")
-        } else {
-            None
-        }
+        posthouse_auth::password_problem(&self.0, &[])
     }
 }
 

@@ -78,6 +78,17 @@ test("whoever is not signed on gets the sign-on page, and after signing off too"
   await finish(tab);
 });
 
+test("a session that ends on the server leads back to the sign-on page", async () => {
+  const tab = await administrator();
+  const answer = await tab.context.request.delete(`${URL}/api/v1/session`, {
+    headers: { "x-posthouse-request": "1" }, ignoreHTTPSErrors: true,
+  });
+  assert.equal(answer.status(), 204);
+  await tab.page.getByRole("link", { name: "Queue", exact: true }).click();
+  await tab.page.getByRole("heading", { name: "Sign on" }).waitFor();
+  await finish(tab);
+});
+
 test("a user can be added, found, changed and removed", async () => {
   const tab = await administrator();
   const { page } = tab;

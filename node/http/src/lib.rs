@@ -29,7 +29,6 @@ pub use problem::{Input, Problem};
 pub use redirect::redirect_to_https;
 pub use serve::{ConnectionLimits, ServeOptions, serve};
 pub use token::LocalToken;
-pub use validate::{PASSWORD_MIN, password_problem};
 
 use std::sync::Arc;
 

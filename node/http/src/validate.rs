@@ -2,12 +2,6 @@
 
 use crate::Problem;
 
-/// Shortest password in characters.
-pub const PASSWORD_MIN: usize = 10;
-
-/// Longest password in bytes: argon2 takes more, but nobody types more.
-const PASSWORD_MAX: usize = 256;
-
 /// Longest text of one line in bytes.
 pub(crate) const LINE: usize = 256;
 
@@ -16,25 +10,6 @@ pub(crate) const TEXT: usize = 4096;
 
 /// Most addresses of an account, targets of an alias, controllers of a source.
 pub(crate) const LIST: usize = 1000;
-
-/// Why a password is not good enough, in words; `None` if it is.
-pub fn password_problem(password: &str, names: &[&str]) -> Option<String> {
-    let folded = password.to_lowercase();
-    let distinct: std::collections::HashSet<char> = folded.chars().collect();
-    if password.chars().count() < PASSWORD_MIN {
-        Some(format!("the password needs at least {PASSWORD_MIN} characters"))
-    } else if password.len() > PASSWORD_MAX {
-        Some(format!("the password is longer than {PASSWORD_MAX} bytes"))
-    } else if password.chars().any(char::is_control) {
-        Some("the password has control characters".to_owned())
-    } else if distinct.len() < 5 {
-        Some("the password repeats too few characters".to_owned())
-    } else if names.iter().any(|name| name.len() > 3 && folded.contains(&name.to_lowercase())) {
-        Some("the password contains the name".to_owned())
-    } else {
-        None
-    }
-}
 
 /// One line of at most [`LINE`] bytes without control characters.
 pub(crate) fn line(field: &str, value: &str) -> Result<String, Problem> {
@@ -79,22 +54,6 @@ pub(crate) fn bounded(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn weak_passwords_are_named() {
-        for (password, weak) in [
-            ("", true),
-            ("short", true),
-            ("aaaaaaaaaaaa", true),
-            ("anna.meier-2026", true),
-            ("with\u{7}bell-and-more", true),
-            ("correct horse battery", false),
-            ("größer-als-zehn", false),
-        ] {
-            assert_eq!(password_problem(password, &["anna", "x"]).is_some(), weak, "{password:?}");
-        }
-        assert!(password_problem(&"ab3de".repeat(60), &[]).is_some());
-    }
 
     #[test]
     fn header_injection_in_names_is_refused() {

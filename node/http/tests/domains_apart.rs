@@ -175,9 +175,14 @@ async fn without_rights_only_what_is_ones_own_is_seen() {
     let body = json!({"old": "wrong", "new": "another pass 99"});
     let answer = anna.send("PUT", "/api/v1/session/password", Some(body)).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let mut other_browser = node.signed_on("anna").await;
+    assert_eq!(other_browser.get("/api/v1/session").await.status, StatusCode::OK);
     let body = json!({"old": PASSWORD, "new": "another pass 99"});
     let answer = anna.send("PUT", "/api/v1/session/password", Some(body)).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
+    assert_eq!(anna.get("/api/v1/session").await.status, StatusCode::OK, "this browser goes on");
+    let other = other_browser.get("/api/v1/session").await;
+    assert_eq!(other.status, StatusCode::UNAUTHORIZED, "whoever else knew the password is out");
     let body = json!({"name": "anna", "password": "another pass 99"});
     let answer = node.client().send("POST", "/api/v1/session", Some(body)).await;
     assert_eq!(answer.status, StatusCode::OK);

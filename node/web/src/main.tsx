@@ -2,7 +2,7 @@ import "@mantine/core/styles.css";
 import "./style.css";
 
 import { createTheme, MantineProvider } from "@mantine/core";
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { setNonce } from "get-nonce";
 import { StrictMode } from "react";
@@ -27,7 +27,14 @@ const theme = createTheme({
   cursorType: "pointer",
 });
 
-const queries = new QueryClient({
+/** A session that ended on the server has ended here too: the shell then asks to sign on. */
+function ended(error: unknown) {
+  if (error instanceof Problem && error.code === "not_signed_on") queries.setQueryData(["session"], null);
+}
+
+const queries: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError: ended }),
+  mutationCache: new MutationCache({ onError: ended }),
   defaultOptions: {
     queries: {
       staleTime: 5_000,

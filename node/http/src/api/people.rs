@@ -51,7 +51,7 @@ pub(crate) async fn set_password(
     if account.origin != Origin::Local {
         return Err(password_elsewhere());
     }
-    if let Some(problem) = validate::password_problem(&input.password, &[&account.name]) {
+    if let Some(problem) = posthouse_auth::password_problem(&input.password, &[&account.name]) {
         return Err(Problem::invalid("password", problem));
     }
     let verifier = context.auth.hash_password(&input.password).await;

@@ -19,7 +19,7 @@ use super::{
     accounts::RightsName,
     failures::{FailureView, newest},
 };
-use crate::{Caller, Context, Input, Peer, Problem, access, validate};
+use crate::{Caller, Context, Input, Peer, Problem, access};
 
 /// Name and password. Deliberately without Debug.
 #[derive(Deserialize, ToSchema)]
@@ -235,7 +235,8 @@ pub(crate) struct OwnPassword {
     new: String,
 }
 
-/// Changes the caller's own password. The one until now is asked for, so that an open browser is not enough.
+/// Changes the caller's own password. The one until now is asked for, so that an open browser is not enough. All web
+/// sessions of the account end; this browser gets a new one.
 #[utoipa::path(put, path = "/session/password", tag = "session", request_body = OwnPassword,
     responses((status = 204, description = "Changed")))]
 pub(crate) async fn change_own_password(
@@ -243,21 +244,24 @@ pub(crate) async fn change_own_password(
     caller: Caller,
     peer: Peer,
     Input(form): Input<OwnPassword>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let account = caller.account.as_deref().ok_or_else(|| Problem::not_found("account"))?;
     if !matches!(&account.kind, Kind::User(user) if user.password.is_some()) {
         return Err(super::people::password_elsewhere());
     }
     let name = context.directory.address_of(account).unwrap_or_else(|| account.name.clone());
     let proven = context.auth.password(&name, &form.old, &peer.origin()).await;
-    if proven.map_err(|reason| refused(&reason).field("old"))?.account.id != account.id {
+    let mut identity = proven.map_err(|reason| refused(&reason).field("old"))?;
+    if identity.account.id != account.id {
         return Err(refused(&Reason::WrongPassword).field("old"));
     }
-    if let Some(problem) = validate::password_problem(&form.new, &[&account.name]) {
+    if let Some(problem) = posthouse_auth::password_problem(&form.new, &[&account.name]) {
         return Err(Problem::invalid("new", problem));
     }
     let verifier = context.auth.hash_password(&form.new).await;
     let change = Change::SetPassword { account: account.id, verifier };
     context.directory.change(caller.actor.clone(), change).await?;
-    Ok(StatusCode::NO_CONTENT)
+    identity.account = context.directory.account(account.id).ok_or_else(Problem::not_signed_on)?;
+    let token = context.auth.create_session(&identity).await.map_err(|reason| refused(&reason))?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie(&token, None))]).into_response())
 }

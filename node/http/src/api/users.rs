@@ -13,7 +13,6 @@ use super::accounts::{self, AccountInput, AccountView, Page, PersonView, RightsN
 use crate::{
     Caller, Context, Input, Problem,
     problem::{At, Params},
-    validate,
 };
 
 /// A user.
@@ -154,7 +153,9 @@ pub(crate) async fn create_user(
     caller.may_grant(input.rights.into())?;
     let password = match input.password.as_deref() {
         Some(password) => {
-            if let Some(problem) = validate::password_problem(password, &[&input.account.name]) {
+            if let Some(problem) =
+                posthouse_auth::password_problem(password, &[&input.account.name])
+            {
                 return Err(Problem::invalid("password", problem));
             }
             Some(context.auth.hash_password(password).await)

@@ -404,7 +404,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Changes the caller's own password. The one until now is asked for, so that an open browser is not enough. */
+        /**
+         * Changes the caller's own password. The one until now is asked for, so that an open browser is not enough. All web
+         *     sessions of the account end; this browser gets a new one.
+         */
         put: operations["change_own_password"];
         post?: never;
         delete?: never;

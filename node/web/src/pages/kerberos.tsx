@@ -40,10 +40,11 @@ export function KerberosPage() {
         <Stack gap="xs">
           <Title order={2} size="h4">How to make one</Title>
           <Text>
-            The keytab needs the service names <Code>HTTP</Code>, <Code>imap</Code>, <Code>smtp</Code> and <Code>ldap</Code> of this
-            node’s host name. On a domain controller, for an account of its own:
+            The keytab needs the service names <Code>HTTP</Code>, <Code>imap</Code>, <Code>smtp</Code>, <Code>SMTPSVC</Code> and <Code>ldap</Code> of
+            this node’s host name, all of one account that is used for nothing else. On a domain controller, for each name in turn (after the
+            first one with <Code>-setupn -in</Code> and the last file):
           </Text>
-          <Group><Code block className="pre">{`ktpass /princ HTTP/${host}@REALM /mapuser posthouse /crypto AES256-SHA1 /ptype KRB5_NT_PRINCIPAL /pass * /out posthouse.keytab`}</Code></Group>
+          <Group><Code block className="pre">{`ktpass -princ HTTP/${host}@REALM -mapuser DOMAIN\\posthouse-mail -crypto AES256-SHA1 -ptype KRB5_NT_PRINCIPAL -pass * -out 1.keytab`}</Code></Group>
           <Text size="sm" c="dimmed">The keys never leave the cluster: uploaded files are encrypted, and no page or command shows them again.</Text>
         </Stack>
       </Paper>
