@@ -16,11 +16,22 @@ pub(crate) enum Format {
 const DEFAULT: &str =
     "warn,config=info,mail=info,security=info,warning=info,operation=info,error=info,spam=info";
 
+/// Libraries whose lines hold whole protocol messages, passwords among them: silent, whatever the filter says.
+/// What goes wrong in them comes back as an error and is logged by who called them.
+const SILENCED: &str = "ldap3_proto=off,ldap3=off";
+
+/// The filter that a node logs by: the given one, but nothing from the [`SILENCED`] libraries.
+fn filter(wanted: &str) -> anyhow::Result<EnvFilter> {
+    let names_silenced = |part: &&str| part.trim_start().starts_with("ldap3");
+    // A directive for a module inside of a silenced library would be more exact than ours.
+    let kept: Vec<_> = wanted.split(',').filter(|part| !names_silenced(part)).collect();
+    EnvFilter::try_new(kept.join(",") + "," + SILENCED)
+        .map_err(|e| anyhow::anyhow!("--log-filter cannot be used: {e}"))
+}
+
 /// Starts logging. `filter` is a tracing filter such as `info,mail=debug`.
 pub(crate) fn start(format: Format, filter: Option<&str>) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT))
-        .map_err(|e| anyhow::anyhow!("--log-filter cannot be used: {e}"))?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(self::filter(filter.unwrap_or(DEFAULT))?);
     let writer = std::io::stderr;
     match format {
         Format::Text => {
@@ -31,4 +42,32 @@ pub(crate) fn start(format: Format, filter: Option<&str>) -> anyhow::Result<()> 
         Format::Json => registry.with(fmt::layer().json().with_writer(writer)).try_init()?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_print_messages_stay_silent_whatever_is_asked_for() {
+        for wanted in [
+            DEFAULT,
+            "trace",
+            "",
+            "ldap3_proto=trace",
+            "info, ldap3_proto::proto=trace,mail=debug",
+            "ldap3",
+        ] {
+            let text = filter(wanted).unwrap().to_string();
+            assert!(
+                text.contains("ldap3_proto=off") && text.contains("ldap3=off"),
+                "{wanted}: {text}"
+            );
+            assert!(
+                !text.contains("ldap3_proto=trace") && !text.contains("proto::proto"),
+                "{text}"
+            );
+        }
+        assert!(filter("mail=loud").is_err());
+    }
 }

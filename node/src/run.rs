@@ -1,5 +1,6 @@
 //! `posthouse run`: set-up mode, then the services, until the node is told to stop.
 
+mod caretaker;
 mod keeper;
 mod metrics;
 mod services;

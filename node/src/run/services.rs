@@ -12,7 +12,7 @@ use posthouse_provisioning::Parts;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Listeners, VERSION, keeper, sources, wait};
+use super::{Listeners, VERSION, caretaker, keeper, sources, wait};
 use crate::{
     certificates,
     config::{Layout, NodeConfig, Port},
@@ -62,6 +62,7 @@ pub(super) async fn run(
         starter.start(port, listener, &mut tasks);
     }
     tasks.spawn(named("keeper", keeper::run(parts.clone(), stop.clone())));
+    tasks.spawn(named("caretaker", caretaker::run(parts.clone(), stop.clone())));
     starter.start_sender(&mut tasks);
     tracing::info!(target: "operation", host = node.config.host, version = VERSION, listening = shown.join(", "), "serving");
     wait::tell_ready("serving");
