@@ -16,7 +16,7 @@ use crate::{
     identity::usable,
     inner::{Failure, Inner, Tuning},
     lockout::Subject,
-    password::{self, Claim, Local, text::Password},
+    password::{self, Claim, text::Password},
     people::People,
     sessions::Session,
 };
@@ -104,29 +104,26 @@ impl Authenticator {
         account.is_some_and(|account| usable(&account, self.inner.now()).is_ok())
     }
 
-    /// Makes a verifier for a new local password: argon2id, on the blocking pool. With too much work at this moment (see
-    /// [`Reason::Busy`]) a verifier that no password fits, and a warning in the log.
+    /// Makes a verifier for a new local password: argon2id, on the blocking pool. Waits as long as there is too much to do.
     pub async fn hash_password(&self, password: &str) -> PasswordVerifier {
-        match self.inner.local.hash(password).await {
-            Some(verifier) => verifier,
-            None => {
-                tracing::warn!(target: "warning", "a new password was not set: too many sign-ons");
-                Local::nobody()
-            }
-        }
+        self.inner.local.hash(password).await
     }
 
     /// Makes a web session for a signed-on identity: an opaque token, replicated by its hash.
     pub async fn create_session(&self, identity: &Identity) -> Result<String, Reason> {
-        let session = Session { account: identity.account.id, mechanism: identity.mechanism };
+        let session = Session::of(&identity.account, identity.mechanism);
         let made = self.inner.sessions.create(&session, self.inner.now()).await;
         made.map_err(|error| Reason::DirectoryDown(error.to_string()))
     }
 
-    /// The identity behind a web session token. Looks at the account again, so that a disabled one is signed out.
+    /// The identity behind a web session token. Looks at the account again, so that a disabled one is signed out, and one whose
+    /// password was changed since.
     pub fn session(&self, token: &str) -> Option<Identity> {
         let session = self.inner.sessions.find(token)?;
         let account = self.inner.people.account(session.account)?;
+        if !session.is_current(&account) {
+            return None;
+        }
         self.inner.identity(account, session.mechanism).ok()
     }
 

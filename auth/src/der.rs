@@ -1,4 +1,4 @@
-//! The little of DER (X.690) that Kerberos tokens need: low tag numbers, definite lengths, nothing recursive.
+//! The little of DER (X.690) that Kerberos tokens need: low tag numbers, definite lengths, a fixed depth.
 
 /// One element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,19 @@ impl<'a> Reader<'a> {
         Some(Element { tag, content, whole })
     }
 
+    /// Whether there are only elements in here, and in those that are constructed, at most `depth` deep.
+    pub(crate) fn is_sound(mut self, depth: usize) -> bool {
+        while !self.0.is_empty() {
+            let Some(element) = self.next() else { return false };
+            let constructed = element.tag & 0x20 != 0;
+            let deeper = || Reader(element.content).is_sound(depth - 1);
+            if constructed && (depth == 0 || !deeper()) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The next element, if it has this tag.
     pub(crate) fn expect(&mut self, tag: u8) -> Option<Reader<'a>> {
         let mut ahead = *self;
@@ -101,6 +114,23 @@ mod tests {
             b"\x3f\x01\x00",
         ] {
             assert_eq!(Reader(bytes).next(), None, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn only_elements_of_some_depth_are_sound() {
+        for (bytes, depth, sound) in [
+            (&b""[..], 0, true),
+            (b"\x02\x01\xff\x04\x02\x30\x09", 0, true),
+            (b"\x30\x02\x05\x00", 0, false),
+            (b"\x30\x02\x05\x00", 1, true),
+            (b"\x30\x02\xa0\x00", 1, false),
+            (b"\x30\x02\xa0\x00", 2, true),
+            (b"\x30\x02\x05\x01\x00", 9, false),
+            (b"\x30\x03\x1f\x81\x00", 9, false),
+            (b"\x05\x00\x05", 9, false),
+        ] {
+            assert_eq!(Reader(bytes).is_sound(depth), sound, "{}", bytes.escape_ascii());
         }
     }
 

@@ -99,7 +99,9 @@ mod tests {
         assert_eq!(all.len(), KEPT);
         assert_eq!(all[0].at, Timestamp(KEPT as u64 + 4));
         assert_eq!(failures.newest(Some("uSER1"), 2, |_| false).len(), 2);
-        assert!(failures.newest(Some("user1"), usize::MAX, |_| false).iter().all(|r| r.name == "User1"));
+        assert!(
+            failures.newest(Some("user1"), usize::MAX, |_| false).iter().all(|r| r.name == "User1")
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use posthouse_cluster::Timestamp;
-use posthouse_directory::{AccountId, Actor, Change, ChangeError, key};
+use posthouse_directory::{Account, AccountId, Actor, Change, ChangeError, key};
 use rand::RngCore;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,26 @@ const TOKEN_LEN: usize = 32;
 pub(crate) struct Session {
     pub(crate) account: AccountId,
     pub(crate) mechanism: Mechanism,
+    /// Hash of the local password's verifier at that time: whoever changes a password that somebody else may know puts
+    /// that somebody out.
+    #[serde(default)]
+    password: Option<Vec<u8>>,
+}
+
+impl Session {
+    pub(crate) fn of(account: &Account, mechanism: Mechanism) -> Self {
+        Self { account: account.id, mechanism, password: verifier_hash(account) }
+    }
+
+    /// Whether the account still has the password that it had when the session began.
+    pub(crate) fn is_current(&self, account: &Account) -> bool {
+        self.password == verifier_hash(account)
+    }
+}
+
+fn verifier_hash(account: &Account) -> Option<Vec<u8>> {
+    let verifier = account.user()?.password.as_ref()?;
+    Some(digest(&SHA256, verifier.0.as_bytes()).as_ref().to_vec())
 }
 
 pub(crate) struct Sessions {

@@ -1,16 +1,18 @@
 //! The outside of a ticket, by `kerberos_asn1`.
 //!
 //! That crate is no longer maintained and was not made for hostile input, so it gets only what our own reader has walked
-//! through before: bounded in size, of the expected structure, no deeper than that. A panic of it ends here.
+//! through before: bounded in size, of the expected structure, sound to the last element. A panic of it ends here.
 
 use std::panic::catch_unwind;
 
 use kerberos_asn1::{ApReq, Asn1Object};
 
-use crate::{gss::token::TicketHead, keytab::Entry};
+use crate::{der::Reader, gss::token::TicketHead, keytab::Entry};
 
 /// Largest AP-REQ that is explained, in bytes; tickets of users in very many groups have 48 KiB.
 const MAX_AP_REQ: usize = 64 * 1024;
+/// Deepest nesting in one; a component of the service's name has 9 elements around it.
+const MAX_DEPTH: usize = 12;
 
 /// What stands in clear on a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +37,18 @@ impl Seen {
     }
 }
 
-pub(super) fn parse(ap_req: &[u8]) -> Option<Seen> {
+/// The AP-REQ, if it may be given to `kerberos_asn1`.
+pub(super) fn walked(ap_req: &[u8]) -> Option<&[u8]> {
     if ap_req.len() > MAX_AP_REQ {
         return None;
     }
     TicketHead::parse(ap_req)?;
+    let whole = Reader(ap_req).next()?.whole;
+    Reader(whole).is_sound(MAX_DEPTH).then_some(whole)
+}
+
+pub(super) fn parse(ap_req: &[u8]) -> Option<Seen> {
+    let ap_req = walked(ap_req)?;
     let parsed = catch_unwind(|| ApReq::parse(ap_req).ok().map(|(_, parsed)| parsed));
     let ticket = parsed.ok()??.ticket;
     Some(Seen {

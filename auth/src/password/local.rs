@@ -1,5 +1,7 @@
 //! Passwords of local users: argon2id verifiers.
 
+use std::time::Duration;
+
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
@@ -14,6 +16,8 @@ use crate::{
 
 /// Most sign-ons that wait for a processor; about three seconds of work on two of them.
 const MAX_WAITING: usize = 256;
+/// Between two tries to get a place for a new verifier.
+const PAUSE: Duration = Duration::from_millis(20);
 /// A verifier that no password fits: not in PHC format.
 const NOBODY: &str = "!";
 
@@ -51,17 +55,20 @@ impl Local {
         Ok(Self { pool: Pool::per_core(MAX_WAITING), hasher, dummy })
     }
 
-    /// A new verifier; `None` if there is too much work at this moment.
-    pub(crate) async fn hash(&self, password: &str) -> Option<PasswordVerifier> {
-        let text = prepare(password);
-        let hasher = self.hasher.clone();
-        let hash = self.pool.run(move || hasher.hash_password(text.as_bytes())).await.ok()?.ok()?;
-        Some(PasswordVerifier(hash.to_string()))
-    }
-
-    /// A verifier that no password fits.
-    pub(crate) fn nobody() -> PasswordVerifier {
-        PasswordVerifier(NOBODY.to_owned())
+    /// A new verifier. Waits for its turn however much there is to do: a password that was silently not set would keep
+    /// its owner out.
+    pub(crate) async fn hash(&self, password: &str) -> PasswordVerifier {
+        loop {
+            let (text, hasher) = (prepare(password), self.hasher.clone());
+            match self.pool.run(move || hasher.hash_password(text.as_bytes())).await {
+                Ok(Ok(hash)) => return PasswordVerifier(hash.to_string()),
+                Ok(Err(error)) => {
+                    tracing::error!(target: "error", %error, "a password could not be hashed");
+                    return PasswordVerifier(NOBODY.to_owned());
+                }
+                Err(Overloaded) => tokio::time::sleep(PAUSE).await,
+            }
+        }
     }
 
     /// Whether the password fits the verifier. Without one, or with one that cannot be read, it takes as long and says no.
@@ -99,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn a_verifier_fits_its_password_only() {
         let local = cheap();
-        let verifier = local.hash("Caf\u{e9} 7").await.unwrap();
+        let verifier = local.hash("Caf\u{e9} 7").await;
         assert!(verifier.0.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{}", verifier.0);
         for (password, fits) in
             [("Caf\u{e9} 7", true), ("Cafe\u{301} 7", true), ("caf\u{e9} 7", false), ("x", false)]
@@ -120,9 +127,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_password_waits_for_its_turn_when_there_is_too_much_to_do() {
+        let local = std::sync::Arc::new(cheap());
+        let mut work = tokio::task::JoinSet::new();
+        for _ in 0..2 * MAX_WAITING {
+            let local = local.clone();
+            work.spawn(async move {
+                local.pool.run(|| std::thread::sleep(Duration::from_millis(5))).await.is_ok()
+            });
+        }
+        for _ in 0..2 * MAX_WAITING {
+            tokio::task::yield_now().await;
+        }
+        let password = Password::new("Caf\u{e9} 7").unwrap();
+        assert_eq!(local.verify(None, &password).await, Err(Overloaded), "all places are taken");
+        let verifier = local.hash("Caf\u{e9} 7").await;
+        assert_eq!(local.verify(Some(&verifier), &password).await, Ok(true));
+    }
+
+    #[tokio::test]
     async fn verifiers_are_salted_and_of_the_documented_cost() {
         let local = Local::new(Cost::default()).unwrap();
-        let [a, b] = [local.hash("same").await.unwrap(), local.hash("same").await.unwrap()];
+        let [a, b] = [local.hash("same").await, local.hash("same").await];
         assert_ne!(a, b);
         assert!(a.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     }

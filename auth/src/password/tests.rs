@@ -250,3 +250,19 @@ async fn a_web_session_ends_with_the_account_and_on_every_node() {
     other_node.end_session(&token).await;
     assert!(auth.session(&token).is_none());
 }
+
+#[tokio::test]
+async fn a_web_session_ends_with_the_password_that_it_began_with() {
+    let (fake, auth, _folder) = with_ada().await;
+    let identity = sign_on(&auth, "ada", "correct horse").await.unwrap();
+    let token = auth.create_session(&identity).await.unwrap();
+    edit(&fake, |a| a.display_name = "Countess".to_owned());
+    assert!(auth.session(&token).is_some());
+    let new = auth.hash_password("correct horse").await;
+    edit(&fake, |a| {
+        if let Kind::User(user) = &mut a.kind {
+            user.password = Some(new.clone());
+        }
+    });
+    assert!(auth.session(&token).is_none(), "even if the new one is the same");
+}
