@@ -36,6 +36,10 @@ impl Address {
         }
         let (local, rest) = local_part(text)?;
         let domain = domain(rest.strip_prefix('@')?)?;
+        // A-labels are longer than what they stand for
+        if local.len() + 1 + domain.len() > MAX_PATH {
+            return None;
+        }
         Some(Path { address: Self { local, domain }, international: !text.is_ascii() })
     }
 

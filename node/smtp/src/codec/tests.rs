@@ -80,6 +80,14 @@ fn addresses_have_one_form() {
     assert!(Address::parse(&format!("a@{}", "b.".repeat(130))).is_none());
 }
 
+#[test]
+fn addresses_that_are_too_long_once_their_domain_is_in_a_labels_are_refused() {
+    let address = |labels: usize| format!("a@{}test", "bücher.".repeat(labels));
+    assert!(Address::parse(&address(17)).is_some());
+    let long = address(18);
+    assert!(long.len() < 254 && Address::parse(&long).is_none(), "{} bytes", long.len());
+}
+
 /// Feeds in pieces of `step` bytes; how much was taken at the end, and the message.
 fn data(input: &[u8], step: usize) -> Option<(usize, Result<Vec<u8>, Flaw>)> {
     let mut reader = DataReader::new(1 << 20);
