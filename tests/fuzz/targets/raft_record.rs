@@ -1,0 +1,13 @@
+//! A segment of the Raft log and what is in its records: see [`posthouse_cluster::fuzz::segment`].
+#![no_main]
+
+/// Raw, and as recipes: kind, flags, index and length of each record, then its payload.
+const SEEDS: &[&[u8]] = &[
+    b"\x01\x02\x01\0\x03\x03\x01\x01\x01\x01\x01\x03two\x01\x04\x07\x05seven\x01\x01\x02\0",
+    b"\x01\x05\0\0\x04\x03\x01\x02\x03\x01\x03\0\x04\x04\x08\x04\x03\x01\x07\0\x07\0\0\0",
+    b"\x01\x06\0\x03\x04\x02\0\0\0\x01\x01\x03\x21\x03\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\x02\x01\x01\x02\x01\x02\x02\x01\x03a:1\x02\x03b:2",
+    b"\x01\x01\x01\0\x1a\x03\x01\xac\x02\x01\x03\x01\xac\x02\x02\x01\x01\x02\x01\x02\x02\x01\x03a:1\x02\x03b:2",
+    b"\0\0\0\0\0",
+];
+
+libfuzzer_sys::fuzz_target!(init: posthouse_fuzz::seed(SEEDS), |data: &[u8]| posthouse_cluster::fuzz::segment(data));
