@@ -1,4 +1,5 @@
 //! The whole program as an administrator and strangers meet it.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -46,11 +46,11 @@ async fn make(parts: &Parts, pending: &mut HashSet<AccountId>) {
     let ids: Vec<_> = pending.iter().copied().collect();
     for id in ids {
         let account = parts.directory.account(id).filter(|account| account.user().is_some());
-        if let Some(account) = account {
-            if let Err(error) = keep(parts, MailboxId(id.0), quota(parts, &account)).await {
-                tracing::warn!(target: "warning", %error, "a mailbox could not be made; it is tried again");
-                return;
-            }
+        if let Some(account) = account
+            && let Err(error) = keep(parts, MailboxId(id.0), quota(parts, &account)).await
+        {
+            tracing::warn!(target: "warning", %error, "a mailbox could not be made; it is tried again");
+            return;
         }
         pending.remove(&id);
     }
