@@ -119,6 +119,11 @@ fn a_ticket_that_is_not_sound_to_its_end_is_kept_from_the_other_reader() {
     bytes[cipher..].fill(0xff);
     assert!(TicketHead::parse(&bytes).is_some());
     assert_eq!(ticket::walked(&bytes), None);
+    // more bits that do not count than an octet has: that too
+    let mut bytes = ap_req("imap/mail.example.test@R", 2, 18);
+    let flags = bytes.windows(3).position(|found| found == b"\x03\x05\0").unwrap();
+    bytes[flags + 2] = 8;
+    assert_eq!(ticket::walked(&bytes), None);
 }
 
 #[test]

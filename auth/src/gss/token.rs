@@ -121,6 +121,8 @@ impl TicketHead {
         (fields.field(0)?.integer()? == 5).then_some(())?;
         (fields.field(1)?.integer()? == 14).then_some(())?;
         let options = fields.field(2)?.only(BIT_STRING)?;
+        // bits that do not count in the last octet (X.690 §8.6.2)
+        (*options.first()? <= 7).then_some(())?;
         let user_to_user = options.get(1)? & 0x40 != 0;
         let mut ticket = fields.field(3)?.expect(application(1))?.expect(SEQUENCE)?;
         (ticket.field(0)?.integer()? == 5).then_some(())?;
