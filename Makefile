@@ -42,7 +42,8 @@ test: test-packages web ## Everything that must pass: lint, units, crash and pow
 lint: packages web ## Formatting, clippy, licences and advisories
 	@tests/tools/lint
 
-bench: test-packages web ## Side by side with Postfix, Dovecot and slapd, as ratios
+bench: packages web ## Side by side with Postfix, Dovecot and slapd, as ratios
+	@tests/tools/need tests/tools/bench-packages.txt
 	@tests/tools/bench
 
 fuzz: packages ## Fuzz every parser for a while (FUZZ_SECONDS=60 each); needs clang's runtime

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -29,17 +29,19 @@ async fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let rates = match words.as_slice() {
-        ["imap", address, user, password, messages] => {
-            imap(address.parse()?, user, password, messages.parse()?).await?
+        ["imap", address, user, password, folder, messages] => {
+            imap(address.parse()?, user, password, folder, messages.parse()?).await?
         }
-        ["imap-count", address, user, password] => {
-            imap_count(address.parse()?, user, password).await?
+        ["fill", address, user, password, items] => {
+            fill(address.parse()?, user, password, items.parse()?).await?
         }
+        ["first", address, user, password] => first(address.parse()?, user, password).await?,
         ["ldap", url, dn, password, base, people, searches] => {
             ldap(url, dn, password, base, people.parse()?, searches.parse()?).await?
         }
         _ => bail!(
-            "usage: bench-client imap ADDRESS USER PASSWORD MESSAGES | imap-count ADDRESS USER PASSWORD | \
+            "usage: bench-client imap ADDRESS USER PASSWORD FOLDER MESSAGES | fill ADDRESS USER PASSWORD ITEMS | \
+             first ADDRESS USER PASSWORD | \
              ldap URL DN PASSWORD BASE PEOPLE SEARCHES"
         ),
     };
@@ -141,8 +143,8 @@ impl Imap {
         }
     }
 
-    async fn append(&mut self, message: &[u8]) -> Result<()> {
-        let command = format!("x APPEND INBOX {{{}+}}\r\n", message.len());
+    async fn append(&mut self, folder: &str, message: &[u8]) -> Result<()> {
+        let command = format!("x APPEND {folder} {{{}+}}\r\n", message.len());
         self.0.write_all(command.as_bytes()).await?;
         self.0.write_all(message).await?;
         self.0.write_all(b"\r\n").await?;
@@ -185,16 +187,21 @@ async fn imap(
     address: SocketAddr,
     user: &str,
     password: &str,
+    folder: &str,
     messages: usize,
 ) -> Result<serde_json::Value> {
+    let mut appenders = Vec::new();
+    for _ in 0..APPENDERS {
+        appenders.push(Imap::sign_on(address, user, password).await?);
+    }
+    appenders[0].command(&format!("CREATE {folder}")).await?;
     let start = Instant::now();
     let mut tasks = JoinSet::new();
-    for appender in 0..APPENDERS {
-        let (user, password) = (user.to_owned(), password.to_owned());
+    for (appender, mut imap) in appenders.into_iter().enumerate() {
+        let folder = folder.to_owned();
         tasks.spawn(async move {
-            let mut imap = Imap::sign_on(address, &user, &password).await?;
             for number in (appender..messages).step_by(APPENDERS) {
-                imap.append(&message(number)).await?;
+                imap.append(&folder, &message(number)).await?;
             }
             anyhow::Ok(())
         });
@@ -205,7 +212,7 @@ async fn imap(
     let append = messages as f64 / start.elapsed().as_secs_f64();
 
     let mut imap = Imap::sign_on(address, user, password).await?;
-    imap.command("SELECT INBOX").await?;
+    imap.command(&format!("SELECT {folder}")).await?;
     let timed = async |imap: &mut Imap, command: &str, times: usize| -> Result<f64> {
         let start = Instant::now();
         for _ in 0..times {
@@ -228,21 +235,39 @@ async fn imap(
     }))
 }
 
-/// How many messages are in the INBOX: to see when all of a load has arrived.
-async fn imap_count(address: SocketAddr, user: &str, password: &str) -> Result<serde_json::Value> {
+/// Fills a folder with small messages: some are appended, the rest are copies of them.
+async fn fill(
+    address: SocketAddr,
+    user: &str,
+    password: &str,
+    items: usize,
+) -> Result<serde_json::Value> {
     let mut imap = Imap::sign_on(address, user, password).await?;
-    imap.0.write_all(b"x STATUS INBOX (MESSAGES)\r\n").await?;
-    imap.0.flush().await?;
-    let mut line = String::new();
-    loop {
-        line.clear();
-        ensure!(imap.0.read_line(&mut line).await? > 0, "the connection was closed");
-        if let Some((_, rest)) = line.split_once("(MESSAGES ") {
-            let count: u64 = rest.trim_end().trim_end_matches(')').parse().context("no count")?;
-            return Ok(serde_json::json!({ "messages": count }));
-        }
-        ensure!(!line.starts_with("x "), "no STATUS: {line}");
+    imap.command("CREATE Full").await?;
+    let start = Instant::now();
+    for number in 0..FILL_DISTINCT {
+        let text = message(number);
+        let text = text.get(..FILL_LENGTH).unwrap_or(&text);
+        imap.append("INBOX", text).await?;
     }
+    imap.command("SELECT INBOX").await?;
+    for _ in 0..items / FILL_DISTINCT {
+        imap.command(&format!("COPY 1:{FILL_DISTINCT} Full")).await?;
+    }
+    Ok(serde_json::json!({ "filled": items as f64 / start.elapsed().as_secs_f64() }))
+}
+
+/// Bodies that differ, and their length in bytes.
+const FILL_DISTINCT: usize = 2_000;
+const FILL_LENGTH: usize = 2_000;
+
+/// Signs on, opens the full folder and reads its newest message: what a user waits for after a restart.
+async fn first(address: SocketAddr, user: &str, password: &str) -> Result<serde_json::Value> {
+    let start = Instant::now();
+    let mut imap = Imap::sign_on(address, user, password).await?;
+    imap.command("SELECT Full").await?;
+    imap.command("FETCH * (UID FLAGS BODY.PEEK[])").await?;
+    Ok(serde_json::json!({ "first message": start.elapsed().as_secs_f64() }))
 }
 
 const SEARCHERS: usize = 4;
@@ -255,6 +280,14 @@ async fn ldap(
     people: usize,
     searches: usize,
 ) -> Result<serde_json::Value> {
+    let mut bound = Vec::new();
+    for _ in 0..SEARCHERS {
+        let settings = ldap3::LdapConnSettings::new().set_config(tls()?);
+        let (connection, mut ldap) = ldap3::LdapConnAsync::with_settings(settings, url).await?;
+        ldap3::drive!(connection);
+        ldap.simple_bind(dn, password).await?.success()?;
+        bound.push(ldap);
+    }
     let mut rates = serde_json::Map::new();
     for (name, filter) in [
         ("equality", "(mail=person{}@example.test)"),
@@ -264,20 +297,9 @@ async fn ldap(
     ] {
         let start = Instant::now();
         let mut tasks = JoinSet::new();
-        for searcher in 0..SEARCHERS {
-            let (url, dn, password, base, filter) = (
-                url.to_owned(),
-                dn.to_owned(),
-                password.to_owned(),
-                base.to_owned(),
-                filter.to_owned(),
-            );
+        for (searcher, ldap) in bound.iter().enumerate() {
+            let (mut ldap, base, filter) = (ldap.clone(), base.to_owned(), filter.to_owned());
             tasks.spawn(async move {
-                let settings = ldap3::LdapConnSettings::new().set_config(tls()?);
-                let (connection, mut ldap) =
-                    ldap3::LdapConnAsync::with_settings(settings, &url).await?;
-                ldap3::drive!(connection);
-                ldap.simple_bind(&dn, &password).await?.success()?;
                 let mut found = 0;
                 for number in (searcher..searches).step_by(SEARCHERS) {
                     let wanted = (number * 7919) % people;
