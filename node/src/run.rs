@@ -57,7 +57,6 @@ pub(crate) async fn run(data: &Path, arguments: &RunArguments) -> Result<()> {
     let listeners = bind(&config).await;
     let outcome = match listeners {
         Ok(listeners) => {
-            publish(&layout, &listeners)?;
             services::run(
                 services::Node { layout: &layout, config: &config, tls, open: &open, metrics },
                 listeners,

@@ -56,6 +56,8 @@ pub(super) async fn run(
     let mut tasks = JoinSet::new();
     let sources = sources::Sources::start(&parts);
     let starter = Starter::new(&node, &parts, sources, stop.clone())?;
+    // Only now: the command line that finds these addresses needs the token, too.
+    super::publish(node.layout, &listeners)?;
     let mut shown = Vec::new();
     for (port, listener) in listeners {
         shown.push(format!("{} {}", port.name(), listener.local_addr()?));
