@@ -70,4 +70,35 @@ mod tests {
         }
         assert!(filter("mail=loud").is_err());
     }
+
+    #[derive(Clone, Default)]
+    struct Written(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_silenced_library_is_not_heard_and_others_are() {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = fmt::layer().with_writer(move || writer.clone());
+        let everything = filter("trace,ldap3_proto=trace").unwrap();
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(everything).with(layer),
+            || {
+                tracing::trace!(target: "ldap3_proto::proto", "a password");
+                tracing::error!(target: "ldap3::conn", "a password");
+                tracing::trace!(target: "mail", "a message");
+            },
+        );
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("a message") && !text.contains("a password"), "{text}");
+    }
 }

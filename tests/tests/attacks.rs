@@ -467,8 +467,13 @@ fn planted_secrets_are_in_no_file_log_line_or_answer() {
     let log = node.log();
     assert!(log.contains(" TRACE ") || log.contains("TRACE"), "the log is at its loudest");
     for secret in [PASSWORD, BIND_CANARY, SIGN_ON] {
-        assert!(!log.contains(secret), "{secret} is in the log");
-        assert!(!answers.contains(secret), "{secret} is in an answer");
+        // As text, and as debug output shows bytes.
+        let list = format!("{:?}", secret.as_bytes());
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        for form in [secret, list.trim_matches(['[', ']']), &hex] {
+            assert!(!log.contains(form), "{secret} is in the log as {form}");
+            assert!(!answers.contains(form), "{secret} is in an answer as {form}");
+        }
         assert_eq!(files_with(node.data(), secret), Vec::<PathBuf>::new(), "{secret}");
     }
     assert!(!files_with(node.data(), "anna").is_empty(), "the test finds what is there");
