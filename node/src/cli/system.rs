@@ -57,6 +57,11 @@ Example of a file:
         /// Its name.
         name: String,
     },
+    /// Agree that more accounts than the threshold have left the directory, and disable them here.
+    ConfirmRemovals {
+        /// Its name.
+        name: String,
+    },
     /// Remove a source. Its accounts are disabled and stay, with their mail.
     Remove {
         /// Its name.
@@ -172,6 +177,11 @@ pub(super) async fn source(session: &Session, command: SourceCommand) -> Result<
         SourceCommand::Sync { name } => {
             let id = source_id(session, &name).await?;
             session.print_object(&session.post(&format!("sources/{id}/sync"), &json!({})).await?)
+        }
+        SourceCommand::ConfirmRemovals { name } => {
+            let id = source_id(session, &name).await?;
+            let report = session.post(&format!("sources/{id}/confirm"), &json!({})).await?;
+            session.print_object(&report)
         }
         SourceCommand::Remove { name } => {
             let id = source_id(session, &name).await?;
