@@ -46,7 +46,7 @@ bench: packages web ## Side by side with Postfix, Dovecot and slapd, as ratios
 	@tests/tools/need tests/tools/bench-packages.txt
 	@tests/tools/bench
 
-fuzz: packages ## Fuzz every parser for a while (FUZZ_SECONDS=60 each); needs clang's runtime
+fuzz: packages ## Fuzz every parser for a while (FUZZ_SECONDS=60 each)
 	@tests/tools/fuzz
 
 docs: ## The administrator's guide as HTML, in the cache folder
