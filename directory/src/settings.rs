@@ -93,6 +93,15 @@ pub struct SourceSpec {
 impl SourceSpec {
     /// Context under which `auth`'s vault seals [`SourceSpec::bind_secret`].
     pub const SECRET_CONTEXT: &'static str = "source.bind_secret";
+
+    /// Whether a host that DNS names as controller may be one: it lies in the directory's domain. Whoever forges DNS could
+    /// otherwise name a host of his own, for which any public authority has given him a certificate.
+    pub fn is_controller_name(&self, host: &str) -> bool {
+        let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        let (host, domain) = (plain(host), plain(&self.directory_domain));
+        !domain.is_empty()
+            && host.strip_suffix(&domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    }
 }
 
 /// The type and the bounds of a setting.
@@ -208,4 +217,46 @@ settings! {
     QUOTA_BYTES = "mailbox.quota_bytes", integer(0, 1 << 50), "0";
     /// Port to send to at next hops. 25 but for tests.
     SMTP_REMOTE_PORT = "smtp.remote_port", integer(1, 65_535), "25";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_that_dns_names_lie_in_the_domain_of_the_directory() {
+        let spec = |domain: &str| SourceSpec {
+            id: SourceId(crate::fresh_id()),
+            name: String::new(),
+            kind: SourceKind::ActiveDirectory,
+            domain: crate::DomainId(crate::fresh_id()),
+            directory_domain: domain.to_owned(),
+            controllers: Vec::new(),
+            tls: SourceTls::Ldaps,
+            ca: String::new(),
+            bind_name: String::new(),
+            bind_secret: Vec::new(),
+            base: String::new(),
+            user_filter: String::new(),
+            removal_threshold_percent: 10,
+            enabled: true,
+            watermark: None,
+            problem: String::new(),
+        };
+        for (host, inside) in [
+            ("dc1.ad.example.test", true),
+            ("DC1.AD.Example.Test.", true),
+            ("dc1.site.ad.example.test", true),
+            ("ad.example.test", false),
+            (".ad.example.test", false),
+            ("evil-ad.example.test", false),
+            ("dc1.ad.example.test.evil.example", false),
+            ("evil.example", false),
+            ("", false),
+            (".", false),
+        ] {
+            assert_eq!(spec("ad.example.test").is_controller_name(host), inside, "{host}");
+        }
+        assert!(!spec("").is_controller_name("dc1.example.test"));
+    }
 }

@@ -98,7 +98,7 @@ impl Binder {
     /// `host` or `host:port`, the one that answered last first.
     async fn controllers(&self, source: &SourceSpec) -> Result<Vec<String>, String> {
         let mut controllers = match source.controllers.as_slice() {
-            [] => self.discover(&source.directory_domain).await?,
+            [] => self.discover(source).await?,
             listed => listed.to_vec(),
         };
         if let Some(good) = self.good.lock().get(&source.id)
@@ -111,7 +111,9 @@ impl Binder {
     }
 
     /// RFC 2782, MS-ADTS §6.3.6: `_ldap._tcp`. The port in the record is that of plain LDAP and is not used.
-    async fn discover(&self, domain: &str) -> Result<Vec<String>, String> {
+    /// Hosts outside of the directory's domain are passed over.
+    async fn discover(&self, source: &SourceSpec) -> Result<Vec<String>, String> {
+        let domain = &source.directory_domain;
         let make = || async { TokioResolver::builder_tokio()?.build() };
         let resolver = self.resolver.get_or_try_init(make).await.map_err(|e| e.to_string())?;
         let answer = resolver.srv_lookup(format!("_ldap._tcp.{domain}.")).await;
@@ -124,6 +126,7 @@ impl Binder {
                 _ => None,
             })
             .collect();
+        found.retain(|(_, host)| source.is_controller_name(host));
         found.sort();
         Ok(found.into_iter().map(|(_, host)| host.trim_end_matches('.').to_owned()).collect())
     }

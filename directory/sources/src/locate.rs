@@ -89,11 +89,19 @@ async fn by_srv(spec: &SourceSpec) -> Result<Vec<Controller>, SourceError> {
         .collect();
     records.sort();
     let port = port(spec.tls);
+    let named = records.len();
     let found: Vec<_> = records
         .into_iter()
+        .filter(|(_, _, host)| spec.is_controller_name(host))
         .map(|(_, _, host)| Controller { host: host.trim_end_matches('.').to_owned(), port })
         .collect();
-    if found.is_empty() { Err(none("DNS has no such records".into())) } else { Ok(found) }
+    match (found.is_empty(), named) {
+        (false, _) => Ok(found),
+        (true, 0) => Err(none("DNS has no such records".into())),
+        (true, _) => {
+            Err(none("DNS names only hosts of other domains: list the controllers".into()))
+        }
+    }
 }
 
 /// The addresses of a controller.
