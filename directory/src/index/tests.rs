@@ -261,7 +261,7 @@ proptest! {
     #[test]
     fn search_finds_what_a_scan_finds(
         changes in prop::collection::vec((0u128..40, prop::option::of("[a-cA-C ü]{0,60}")), 1..300),
-        needle in "[a-cü ]{1,3}",
+        needle in "[a-cü ]{1,6}",
     ) {
         let mut index = Index::default();
         index.set_domains(vec![domain(DOMAIN, "example.test", &[])]);
