@@ -62,6 +62,11 @@ impl Query {
         Ok(Self { node, scope: request.scope.clone(), filter, tree, root })
     }
 
+    /// Whether it is answered by looking addresses up, which takes microseconds.
+    pub(crate) fn is_look_up(&self) -> bool {
+        matches!(self.filter.needles(), Some(Needles::Addresses(_)))
+    }
+
     /// Runs the search: at most `limit` entries; `late` ends it.
     pub(crate) fn run(&self, limit: usize, late: &dyn Fn() -> bool) -> Found {
         let mut found = Found { entries: Vec::new(), code: LdapResultCode::Success };

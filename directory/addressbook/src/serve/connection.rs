@@ -80,6 +80,8 @@ pub(super) struct Connection {
     searches: HashMap<i32, CancellationToken>,
     output: mpsc::Sender<Output>,
     results: mpsc::Receiver<Output>,
+    /// Entries that go out in front of the next message.
+    unsent: BytesMut,
 }
 
 impl Connection {
@@ -94,6 +96,7 @@ impl Connection {
             searches: HashMap::new(),
             output,
             results,
+            unsent: BytesMut::new(),
         }
     }
 
@@ -235,11 +238,15 @@ impl Connection {
     async fn on_output(&mut self, stream: &mut Stream, output: Output) -> Result<(), Next> {
         match output {
             Output::Bytes(bytes) => self.write(stream, &bytes).await,
-            Output::End(ended) => {
+            Output::End(bytes, ended) => {
                 self.searches.remove(&ended.id);
                 let nonce = self.context.directory.environment().random.u128();
                 let actions = self.session.on_search(ended, nonce);
-                self.perform(stream, actions).await
+                // one write for the last entries and the end
+                self.unsent = bytes;
+                self.perform(stream, actions).await?;
+                self.unsent.clear();
+                Ok(())
             }
         }
     }
@@ -288,7 +295,7 @@ impl Connection {
     }
 
     async fn send(&mut self, stream: &mut Stream, message: LdapMsg) -> Result<(), Next> {
-        let mut bytes = BytesMut::new();
+        let mut bytes = std::mem::take(&mut self.unsent);
         encode(message, &mut bytes);
         self.write(stream, &bytes).await
     }

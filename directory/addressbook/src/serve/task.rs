@@ -29,7 +29,8 @@ const MAX_FOUND: usize = 500_000;
 /// What comes from a search.
 pub(super) enum Output {
     Bytes(BytesMut),
-    End(Ended),
+    /// The last entries, and the end.
+    End(BytesMut, Ended),
 }
 
 /// Runs a search and sends what it finds, then its end.
@@ -46,13 +47,18 @@ pub(super) async fn run(
         () = cancel.cancelled() => return,
         ended = work.run(root, &out) => ended,
     };
-    let ended = ended.unwrap_or_else(|(code, text)| failed(id, code, &text));
+    let (bytes, ended) =
+        ended.unwrap_or_else(|(code, text)| (BytesMut::new(), failed(id, code, &text)));
     metrics::counter!("posthouse_ldap_searches_total").increment(1);
-    let _ = out.send(Output::End(ended)).await;
+    let _ = out.send(Output::End(bytes, ended)).await;
 }
 
 fn failed(id: i32, code: Code, text: &str) -> Ended {
     Ended { id, code, message: text.to_owned(), rest: None, sorted: None }
+}
+
+fn refused(Refusal(code, text): Refusal) -> Failure {
+    (code, text.to_owned())
 }
 
 struct Work {
@@ -81,7 +87,11 @@ impl Work {
         Self { job, context, cancel, tree, deadline, limit: limit as usize }
     }
 
-    async fn run(self, root: Fixed, out: &mpsc::Sender<Output>) -> Result<Ended, Failure> {
+    async fn run(
+        self,
+        root: Fixed,
+        out: &mpsc::Sender<Output>,
+    ) -> Result<(BytesMut, Ended), Failure> {
         let (found, sorted) = match &self.job.resume {
             Some(Rest(rest)) => (Found { entries: rest.to_vec(), code: Code::Success }, None),
             None => self.find(root).await?,
@@ -94,10 +104,11 @@ impl Work {
                 rest = Some(Rest(Arc::new(entries.split_off(page))));
             }
         }
-        if self.send(entries, out).await? {
+        let (late, bytes) = self.send(entries, out).await?;
+        if late {
             code = Code::TimeLimitExceeded;
         }
-        Ok(Ended { id: self.job.id, code, message: String::new(), rest, sorted })
+        Ok((bytes, Ended { id: self.job.id, code, message: String::new(), rest, sorted }))
     }
 
     /// How many entries the search may find: a paged one has more than one answer for them.
@@ -109,7 +120,21 @@ impl Work {
         }
     }
 
+    /// A search for one address: on another thread it would wait longer than it takes.
+    fn look_up(&self, root: &Fixed) -> Result<Option<Found>, Failure> {
+        let single = matches!(self.job.request.filter, LdapFilter::Equality(..));
+        if !single || !self.job.sort.is_empty() {
+            return Ok(None);
+        }
+        let query = Query::new(&self.job.request, self.tree.clone(), root.clone());
+        let query = query.map_err(refused)?;
+        Ok(query.is_look_up().then(|| query.run(self.findable(), &|| false)))
+    }
+
     async fn find(&self, root: Fixed) -> Result<(Found, Option<Result<(), String>>), Failure> {
+        if let Some(found) = self.look_up(&root)? {
+            return Ok((found, None));
+        }
         let late = || (Code::TimeLimitExceeded, String::new());
         let permit = self.context.searches.clone().acquire_owned();
         let deadline = tokio::time::Instant::from_std(self.deadline);
@@ -127,18 +152,22 @@ impl Work {
         });
         match searched.await {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(Refusal(code, text))) => Err((code, text.to_owned())),
+            Ok(Err(refusal)) => Err(refused(refusal)),
             Err(_) => Err((Code::Other, "the search failed".to_owned())),
         }
     }
 
-    /// Sends entries; true if the time is over before all are sent.
-    async fn send(&self, entries: Vec<Entry>, out: &mpsc::Sender<Output>) -> Result<bool, Failure> {
+    /// Sends entries, but the last ones, which it returns; true if the time is over before all are.
+    async fn send(
+        &self,
+        entries: Vec<Entry>,
+        out: &mpsc::Sender<Output>,
+    ) -> Result<(bool, BytesMut), Failure> {
         let selection = Selection::new(&self.job.request);
-        let mut bytes = BytesMut::with_capacity(CHUNK + 4_096);
+        let mut bytes = BytesMut::new();
         for entry in entries {
             if Instant::now() >= self.deadline {
-                return Ok(true);
+                return Ok((true, bytes));
             }
             let Some(entry) = self.present(entry) else { continue };
             let photo = match &entry {
@@ -154,10 +183,7 @@ impl Work {
                 let _ = out.send(Output::Bytes(bytes.split())).await;
             }
         }
-        if !bytes.is_empty() {
-            let _ = out.send(Output::Bytes(bytes)).await;
-        }
-        Ok(false)
+        Ok((false, bytes))
     }
 
     /// The entry as it is now: between two pages it may have been hidden or removed.
