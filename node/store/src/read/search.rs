@@ -2,9 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{StoredBody, stored, text::MessageText};
+use super::{
+    StoredBody, stored,
+    text::{MessageText, value_contains},
+};
 use crate::{
-    Flags, ModSeq, Query, Refusal, Uid, UidSet, flags,
+    Flags, MailEnvelope, ModSeq, Query, Refusal, Uid, UidSet, flags,
     outcome::Stop,
     rows::{FolderRow, ItemRow, cached, signed},
 };
@@ -26,7 +29,7 @@ pub(crate) fn candidates(
 ) -> Result<Candidates, Stop> {
     check(query)?;
     let mut result = Candidates::default();
-    let mut add = |item: &ItemRow| match matches(query, item, None) {
+    let mut add = |item: &ItemRow| match matches(query, item, &mut |_| None) {
         Some(true) => result.found.push((item.uid, item.modseq)),
         Some(false) => {}
         None => result.open.push(item.uid),
@@ -48,7 +51,68 @@ pub(crate) fn candidates(
             add(&ItemRow::read(row)?);
         }
     }
+    if names_subject(query) {
+        by_subject(db, folder, query, &mut result)?;
+    }
     Ok(result)
+}
+
+fn is_subject(query: &Query) -> bool {
+    matches!(query, Query::Header(name, _) if name.eq_ignore_ascii_case("subject"))
+}
+
+/// Recursion ends: the depth has been checked.
+fn names_subject(query: &Query) -> bool {
+    match query {
+        Query::And(parts) | Query::Or(parts) => parts.iter().any(names_subject),
+        Query::Not(inner) => names_subject(inner),
+        other => is_subject(other),
+    }
+}
+
+/// Decides what can be decided by the subject, which is at hand without the message. It is the envelope's that counts
+/// (RFC 9051 §6.4.4).
+fn by_subject(
+    db: &Connection,
+    folder: &FolderRow,
+    query: &Query,
+    result: &mut Candidates,
+) -> Result<(), Stop> {
+    let mut statement = cached(
+        db,
+        &format!(
+            "SELECT {}, bytes FROM items JOIN structures USING (body) WHERE folder = ? AND uid = ?",
+            ItemRow::COLUMNS
+        ),
+    )?;
+    for uid in std::mem::take(&mut result.open) {
+        let known = statement
+            .query_row(params![signed(folder.folder.id.0), uid], |row| {
+                Ok((ItemRow::read(row)?, subject(row.get_ref(8)?.as_blob()?)))
+            })
+            .optional()?;
+        let Some((item, Some(subject))) = known else {
+            result.open.push(uid);
+            continue;
+        };
+        let mut ask = |leaf: &Query| match leaf {
+            Query::Header(_, value) if is_subject(leaf) => {
+                Some(value_contains(subject.as_bytes(), value))
+            }
+            _ => None,
+        };
+        match matches(query, &item, &mut ask) {
+            Some(true) => result.found.push((uid, item.modseq)),
+            Some(false) => {}
+            None => result.open.push(uid),
+        }
+    }
+    Ok(())
+}
+
+/// The subject in an encoded structure, which begins with the envelope. `None` too where it was too long to be kept.
+fn subject(structure: &[u8]) -> Option<String> {
+    postcard::take_from_bytes::<MailEnvelope>(structure).ok()?.0.subject
 }
 
 /// What narrows the scan: criteria that everything found must meet.
@@ -99,18 +163,27 @@ pub(crate) fn open_item(
 /// Whether an item with this message matches.
 pub(crate) fn examine(query: &Query, item: &ItemRow, message: &[u8]) -> bool {
     let mut text = MessageText::new(message);
-    matches(query, item, Some(&mut text)).unwrap_or(false)
+    let mut ask = |leaf: &Query| match leaf {
+        Query::Header(name, value) => Some(text.header_contains(name, value)),
+        Query::Body(words) => Some(text.body_contains(words)),
+        Query::Text(words) => Some(text.contains(words)),
+        _ => None,
+    };
+    matches(query, item, &mut ask).unwrap_or(false)
 }
 
-/// `None`: that depends on the message, which is not at hand.
-fn matches(query: &Query, item: &ItemRow, text: Option<&mut MessageText<'_>>) -> Option<bool> {
+/// Answers what depends on the message; `None` if it cannot.
+type Ask<'a> = dyn FnMut(&Query) -> Option<bool> + 'a;
+
+/// `None`: that depends on what `ask` does not know.
+fn matches(query: &Query, item: &ItemRow, ask: &mut Ask<'_>) -> Option<bool> {
     let seconds = |at: posthouse_cluster::Timestamp| at.seconds() as i64;
     let sent = || item.sent.unwrap_or_else(|| seconds(item.received));
     Some(match query {
         Query::All => true,
-        Query::And(parts) => return every(parts, item, text, true),
-        Query::Or(parts) => return every(parts, item, text, false),
-        Query::Not(inner) => !matches(inner, item, text)?,
+        Query::And(parts) => return every(parts, item, ask, true),
+        Query::Or(parts) => return every(parts, item, ask, false),
+        Query::Not(inner) => !matches(inner, item, ask)?,
         Query::Uids(uids) => uids.contains(item.uid),
         Query::System(flags) => item.flags & flags == *flags,
         Query::Keyword(keyword) => {
@@ -124,22 +197,15 @@ fn matches(query: &Query, item: &ItemRow, text: Option<&mut MessageText<'_>>) ->
         Query::SentSince(at) => sent() >= seconds(*at),
         Query::SentBefore(at) => sent() < seconds(*at),
         Query::ModSeq(modseq) => item.modseq >= *modseq,
-        Query::Header(name, value) => text?.header_contains(name, value),
-        Query::Body(words) => text?.body_contains(words),
-        Query::Text(words) => text?.contains(words),
+        Query::Header(..) | Query::Body(_) | Query::Text(_) => return ask(query),
     })
 }
 
 /// All of them (`unit` true) or any (false); one that decides needs no other.
-fn every(
-    parts: &[Query],
-    item: &ItemRow,
-    mut text: Option<&mut MessageText<'_>>,
-    unit: bool,
-) -> Option<bool> {
+fn every(parts: &[Query], item: &ItemRow, ask: &mut Ask<'_>, unit: bool) -> Option<bool> {
     let mut open = false;
     for part in parts {
-        match matches(part, item, text.as_deref_mut()) {
+        match matches(part, item, ask) {
             Some(value) if value != unit => return Some(value),
             Some(_) => {}
             None => open = true,

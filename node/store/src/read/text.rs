@@ -65,6 +65,11 @@ impl<'a> MessageText<'a> {
     }
 }
 
+/// Whether a header field's value, unfolded, contains a text.
+pub(super) fn value_contains(value: &[u8], text: &str) -> bool {
+    decode(value).contains(&text.to_lowercase())
+}
+
 /// A header field's value without encoded words (RFC 2047), in lower case.
 fn decode(value: &[u8]) -> String {
     if !value.windows(2).any(|pair| pair == b"=?") {

@@ -117,6 +117,10 @@ fn search_finds_what_matches() {
         (ModSeq(99), vec![]),
         (header("subject", "grüße from london"), vec![1]),
         (header("Subject", "PLAIN"), vec![2]),
+        (header("subject", ""), vec![1, 2]),
+        (Not(Box::new(header("subject", "plain"))), vec![1]),
+        (And(vec![header("subject", "from"), header("to", "bob")]), vec![1]),
+        (Or(vec![header("subject", "plain"), Body("hätte".into())]), vec![1, 2]),
         (header("to", ""), vec![1]),
         (Body("hätte ICH".into()), vec![1]),
         (Body("bold words".into()), vec![1]),
@@ -133,6 +137,31 @@ fn search_finds_what_matches() {
         let answer = bench.request(Request::Search { mailbox: ADA, folder, query: query.clone() });
         let Response::Found { uids, .. } = answer else { panic!("{query:?}: {answer:?}") };
         assert_eq!(uids, set(&expected), "{query:?}");
+    }
+}
+
+#[test]
+fn subjects_are_searched_without_reading_messages() {
+    let mut bench = Bench::with_ada();
+    let bare = new_item(b"To: ada@example.test\r\n\r\nno subject", 0, &[]);
+    let messages = vec![new_item(LETTER.as_bytes(), 0, &[]), bare];
+    bench.done(Request::Append { mailbox: ADA, folder: "INBOX".into(), messages });
+    let id = bench.folder(ADA, "INBOX").id;
+    let folder = crate::read::folder(bench.reader(), ADA, id).unwrap_or_else(|_| panic!("gone"));
+    let header = |name: &str, value: &str| Query::Header(name.into(), value.into());
+    for (query, found, open) in [
+        // without a subject only the message tells
+        (header("Subject", "grüße"), vec![1], vec![2]),
+        (header("subject", "nobody wrote this"), vec![], vec![2]),
+        (Query::Not(Box::new(header("subject", "grüße"))), vec![], vec![2]),
+        (Query::And(vec![header("subject", "grüße"), header("to", "ada")]), vec![], vec![1, 2]),
+        (header("to", "ada"), vec![], vec![1, 2]),
+    ] {
+        let Ok(candidates) = crate::read::candidates(bench.reader(), &folder, &query) else {
+            panic!("{query:?} is refused");
+        };
+        let uids: Vec<_> = candidates.found.into_iter().map(|(uid, _)| uid).collect();
+        assert_eq!((uids, candidates.open), (found, open), "{query:?}");
     }
 }
 
@@ -164,6 +193,10 @@ fn the_plans_of_hot_queries_use_an_index() {
         (
             "SELECT uid, size FROM items INDEXED BY items_deleted WHERE folder = 1 AND uid BETWEEN 1 AND 9 AND flags & 8 <> 0 ORDER BY uid",
             "items_deleted",
+        ),
+        (
+            "SELECT uid, bytes FROM items JOIN structures USING (body) WHERE folder = 1 AND uid = 2",
+            "SEARCH structures USING INTEGER PRIMARY KEY (rowid=?)",
         ),
         ("SELECT id FROM bodies WHERE hash = x'00'", "sqlite_autoindex_bodies_1"),
         (
