@@ -104,7 +104,8 @@ impl Machine {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("the child ended by itself ({status}): {}", self.lines.errors());
         }
-        let mount = Mount::new(&copy, self.folder.path().join("copied"))?;
+        // not a loss: it would make a test that waits for one see it
+        let mount = Mount::new(&copy, self.folder.path().join("copied")).unwrap();
         verify(&mount.0, &self.model)
     }
 
@@ -160,8 +161,15 @@ struct Mount(PathBuf);
 impl Mount {
     fn new(image: &Path, at: PathBuf) -> Result<Self, String> {
         std::fs::create_dir_all(&at).map_err(|error| error.to_string())?;
-        run("mount", &["-o", "loop", &text(image), &text(&at)])?;
-        Ok(Self(at))
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match run("mount", &["-o", "loop", &text(image), &text(&at)]) {
+                Ok(()) => return Ok(Self(at)),
+                // another test may have got the free loop device first
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
     }
 }
 
