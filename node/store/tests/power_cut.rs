@@ -70,6 +70,7 @@ struct Machine {
     model: Model,
     _mount: Mount,
     folder: TempDir,
+    cuts: u32,
 }
 
 impl Machine {
@@ -84,7 +85,7 @@ impl Machine {
         let (child, lines) = writer::spawn("writer_process", &mount.0, &variables);
         let mut model = Model::default();
         model.hear(lines.until_ready());
-        Self { child, lines, model, _mount: mount, folder }
+        Self { child, lines, model, _mount: mount, folder, cuts: 0 }
     }
 
     fn work(&mut self, time: Duration) {
@@ -98,14 +99,19 @@ impl Machine {
         self.signal("-STOP");
         std::thread::sleep(Duration::from_millis(20));
         self.model.hear(self.lines.so_far());
-        let copy = self.folder.path().join("copy");
+        // A file of its own each time: the last copy may still be mounted (see `Mount::drop`), and what is written
+        // back there must not reach this one.
+        self.cuts += 1;
+        let copy = self.folder.path().join(format!("copy-{}", self.cuts));
+        let copied = self.folder.path().join(format!("copied-{}", self.cuts));
         copy_of_one_instant(&self.folder.path().join("image"), &copy);
         self.signal("-CONT");
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("the child ended by itself ({status}): {}", self.lines.errors());
         }
         // not a loss: it would make a test that waits for one see it
-        let mount = Mount::new(&copy, self.folder.path().join("copied")).unwrap();
+        let mount = Mount::new(&copy, copied).unwrap();
+        std::fs::remove_file(&copy).unwrap();
         verify(&mount.0, &self.model)
     }
 
@@ -134,19 +140,39 @@ fn verify(folder: &Path, model: &Model) -> Result<(), String> {
 
 /// Copies again until nothing was written meanwhile (the kernel may write back at any time): a copy
 /// of several instants would show what no power cut can leave.
+///
+/// The loop device counts its writes and knows those under way; time stamps of the image do not do, because
+/// they change before the data arrives.
 fn copy_of_one_instant(image: &Path, copy: &Path) {
-    let written = || std::fs::metadata(image).unwrap().modified().unwrap();
+    let name = loop_device(image);
+    let writes = || {
+        let stat = std::fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
+        let fields: Vec<u64> =
+            stat.split_whitespace().map(|field| field.parse().unwrap()).collect();
+        // writes completed, and requests under way (Documentation/block/stat)
+        (fields[4], fields[8])
+    };
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let before = written();
-        run("cp", &["--sparse=always", &text(image), &text(copy)]).unwrap();
-        // time stamps of files are coarse
-        std::thread::sleep(Duration::from_millis(10));
-        if written() == before {
-            return;
+        let before = writes();
+        if before.1 == 0 {
+            // reads every byte: where the holes of a file are that is being written back is not to be trusted
+            let (from, to) = (format!("if={}", text(image)), format!("of={}", text(copy)));
+            run("dd", &[&from, &to, "bs=1M", "conv=sparse", "status=none"]).unwrap();
+            if writes() == before {
+                return;
+            }
         }
         assert!(Instant::now() < deadline, "the image never rests");
+        std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Name of the loop device that the image is mounted by, such as `loop0`.
+fn loop_device(image: &Path) -> String {
+    let output = Command::new("losetup").args(["-n", "-O", "NAME", "-j", &text(image)]).output();
+    let name = String::from_utf8(output.unwrap().stdout).unwrap();
+    name.trim().strip_prefix("/dev/").expect("the image has a loop device").to_owned()
 }
 
 fn make_image(path: &Path) -> Result<(), String> {
