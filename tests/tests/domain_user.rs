@@ -174,6 +174,14 @@ impl World {
             "From: alice@example.test\nTo: bob@example.test\nSubject: by ticket\n\nhello bob\n";
         let printed = client_with_input(&mut msmtp, mail).await?;
         ensure!(printed.is_empty(), "msmtp by ticket: {printed}");
+        for mechanism in ["GSSAPI", "GSS-SPNEGO"] {
+            let mut smtptest = self.command("/usr/lib/cyrus/bin/smtptest");
+            smtptest.args([
+                "-l", "0", "-p", "587", "-m", mechanism, "-u", "alice", "-a", "alice", HOST,
+            ]);
+            let printed = client_with_input(&mut smtptest, "QUIT\r\n").await?;
+            ensure!(printed.contains("Authenticated."), "smtptest {mechanism}: {printed}");
+        }
         let mut msmtp = self.command("msmtp");
         msmtp.arg("-C").arg(self.node.scratch().join("msmtprc")).args([
             "-f",
