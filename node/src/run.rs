@@ -19,7 +19,7 @@ use crate::{
     certificates,
     cli::RunArguments,
     cli::setup as output,
-    config::{Layout, NodeConfig, Port, Profile, write_file},
+    config::{self, Layout, NodeConfig, Port, write_file},
     start::{LazyOpen, Open, SetupOpener, open},
 };
 
@@ -162,12 +162,11 @@ async fn bind_all(addresses: Vec<(Port, SocketAddr)>) -> Result<Listeners> {
     let mut listeners = Vec::new();
     for (port, address) in addresses {
         let listener = TcpListener::bind(address).await.with_context(|| {
+            let name = port.name();
             format!(
-                "{} cannot listen on {address}: stop what uses that port, or move it in node.toml (or try --listen {:?})",
-                port.name(),
-                Profile::Loopback
+                "{name} cannot listen on {address}: stop what uses that port, or move it in {} (or try --listen loopback)",
+                config::FILE
             )
-            .to_lowercase()
         })?;
         listeners.push((port, listener));
     }

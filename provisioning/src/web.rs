@@ -123,11 +123,8 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     all.split(';').find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-/// Only the browser that gave the code may go on, and only from our own pages: other sites cannot set the header.
-fn admit(setup: &WebSetup, headers: &HeaderMap) -> Result<(), Refusal> {
-    if setup.done.borrow().is_some() {
-        return Err(closed());
-    }
+/// Other sites cannot make a browser send this header.
+fn from_our_pages(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get("x-posthouse-request").is_none() {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
@@ -136,6 +133,15 @@ fn admit(setup: &WebSetup, headers: &HeaderMap) -> Result<(), Refusal> {
             "",
         ));
     }
+    Ok(())
+}
+
+/// Only the browser that gave the code may go on, and only from our own pages: other sites cannot set the header.
+fn admit(setup: &WebSetup, headers: &HeaderMap) -> Result<(), Refusal> {
+    if setup.done.borrow().is_some() {
+        return Err(closed());
+    }
+    from_our_pages(headers)?;
     match cookie(headers) {
         Some(token) if setup.door.is_inside(token) => Ok(()),
         _ => Err(Refusal::new(
@@ -176,14 +182,7 @@ async fn code(
     if setup.done.borrow().is_some() {
         return Err(closed());
     }
-    if headers.get("x-posthouse-request").is_none() {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "cross_site",
-            "not from the set-up page",
-            "",
-        ));
-    }
+    from_our_pages(&headers)?;
     match setup.door.knock(&request.code, cookie(&headers)) {
         Knock::Open(token) => {
             let value = format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict");

@@ -25,6 +25,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const WATCH: Duration = Duration::from_secs(5);
 /// Where the source of this program can be had (AGPL-3.0 §13): the pages lead there.
 const SOURCE: &str = "see the Source link of the web pages";
+/// How often the node's own certificate is renewed where it is about to expire.
+const RENEWAL: Duration = Duration::from_secs(24 * 3600);
 /// Connections to the set-up pages.
 pub(super) const SETUP_LIMITS: ConnectionLimits = ConnectionLimits { total: 200, per_address: 50 };
 
@@ -320,14 +322,16 @@ async fn watch(node: &Node<'_>, parts: &Parts) {
     let groups = groups(parts);
     let ready = ready(groups);
     let mut healthy = true;
+    let mut looked = parts.env.clock.monotonic();
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
             () = parts.env.clock.sleep(WATCH) => false,
         };
         let now = certificates::custom_changed(&folder);
-        if asked || now != seen {
-            seen = now;
+        let due = parts.env.clock.monotonic().saturating_sub(looked) >= RENEWAL;
+        if asked || due || now != seen {
+            (seen, looked) = (now, parts.env.clock.monotonic());
             match certificates::reload(&folder, &node.config.host, &node.tls) {
                 Ok(()) => tracing::info!(target: "config", "certificate loaded again"),
                 Err(error) => tracing::error!(target: "error", "{error:#}"),
