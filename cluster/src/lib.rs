@@ -23,6 +23,7 @@ pub mod fuzz;
 mod group;
 mod log;
 mod machine;
+pub mod network;
 mod node;
 mod raft;
 pub mod sim;

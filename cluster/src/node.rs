@@ -22,6 +22,12 @@ use crate::{
 )]
 pub struct NodeId(pub u64);
 
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {}", self.0)
+    }
+}
+
 /// How to open a node.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
