@@ -7,7 +7,7 @@ use posthouse_auth::{AuthOptions, Authenticator};
 use posthouse_cluster::{Environment, GroupId, Node, NodeId, NodeOptions, env::BoxFuture};
 use posthouse_directory::{Directory, DirectoryOptions};
 use posthouse_provisioning::{Opener, Parts};
-use posthouse_store::{Store, StoreOptions};
+use posthouse_store::{Store, StoreOptions, Stores};
 use tokio::sync::Mutex;
 
 use crate::config::{Layout, NodeConfig};
@@ -43,7 +43,8 @@ pub(crate) async fn open(layout: &Layout, config: &NodeConfig) -> Result<Open> {
     let auth = Authenticator::open(directory.clone(), options)
         .await
         .map_err(|error| anyhow::anyhow!("sign-on cannot be opened: {error}"))?;
-    let parts = Parts { directory, auth, store, env, node: config.id };
+    let stores = Stores::single(store);
+    let parts = Parts { directory, auth, stores, env, node: config.id };
     Ok(Open { node, parts })
 }
 

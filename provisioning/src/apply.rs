@@ -12,7 +12,7 @@ use posthouse_directory::{
     GroupInfo, Kind, NodeInfo, Origin, Person, Rights, SourceId, SourceKind, SourceSpec, SourceTls,
     State, StoreId, StoreInfo, User, fresh_id,
 };
-use posthouse_store::{MailboxId, Quota, Request, Store};
+use posthouse_store::{MailboxId, Quota, Request, Stores};
 
 use crate::{Answers, DirectoryAnswers, GroupAnswers, Password, Problem, Tls, UserAnswers};
 
@@ -24,7 +24,7 @@ pub struct Parts {
     /// How they prove it.
     pub auth: Authenticator,
     /// What is kept.
-    pub store: Store,
+    pub stores: Stores,
     /// What was handed in.
     pub env: Environment,
     /// Number of this node.
@@ -96,7 +96,7 @@ pub async fn apply(answers: &Answers, opener: &dyn Opener) -> Result<Outcome, Ap
     for user in users {
         let request =
             Request::CreateMailbox { mailbox: MailboxId(user.0), quota: Quota::default() };
-        if let Err(error) = parts.store.request(request).await {
+        if let Err(error) = parts.stores.request(request).await {
             outcome.warnings.push(format!("a mailbox will be made later: {error}"));
         }
     }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use posthouse_auth::Authenticator;
 use posthouse_cluster::{Environment, GroupStatus, Timestamp, env::BoxFuture};
 use posthouse_directory::{Directory, SourceId, SourceSpec};
-use posthouse_store::Store;
+use posthouse_store::Stores;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,7 +18,7 @@ pub struct Context {
     /// Sign-on.
     pub auth: Authenticator,
     /// Mailboxes and spool.
-    pub store: Store,
+    pub stores: Stores,
     /// Clock, disk, randomness.
     pub env: Environment,
     /// Host name of this node, as clients know it.

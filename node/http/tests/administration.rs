@@ -24,7 +24,7 @@ fn expect(answer: Answer, status: u16) -> Value {
 
 async fn mailbox(node: &TestNode, id: &Value) -> Response {
     let mailbox = MailboxId(id.as_str().unwrap().parse().unwrap());
-    node.context.store.request(Request::Quota { mailbox }).await.unwrap()
+    node.context.stores.request(Request::Quota { mailbox }).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,7 +251,7 @@ async fn demo_users_have_mail_and_can_sign_on() {
         users["items"].as_array().unwrap().iter().find(|user| user["name"] != "admin").unwrap();
     let mailbox = MailboxId(one["id"].as_str().unwrap().parse().unwrap());
     let request = Request::Folder { mailbox, name: "INBOX".to_owned() };
-    let Response::Folder(inbox) = node.context.store.request(request).await.unwrap() else {
+    let Response::Folder(inbox) = node.context.stores.request(request).await.unwrap() else {
         panic!()
     };
     assert_eq!(inbox.exists, 5);
@@ -282,7 +282,7 @@ async fn the_queue_is_listed_retried_and_emptied() {
         }],
         message: Message("Subject: hello\r\n\r\nhello\r\n".into()),
     };
-    node.context.store.request(request).await.unwrap();
+    node.context.stores.request(request).await.unwrap();
     let queue = expect(admin.get("/api/v1/queue").await, 200);
     assert_eq!(queue[0]["recipients"][0]["address"], "bob@elsewhere.test");
     let id = queue[0]["id"].as_u64().unwrap();

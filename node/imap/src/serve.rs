@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use posthouse_auth::{Authenticator, Gate, Refused, ServerTls};
 use posthouse_cluster::Environment;
 use posthouse_directory::{Directory, key};
-use posthouse_store::Store;
+use posthouse_store::Stores;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -40,7 +40,7 @@ pub struct Services {
     /// Sign-on.
     pub auth: Authenticator,
     /// Mailboxes.
-    pub store: Store,
+    pub stores: Stores,
     /// Certificate.
     pub tls: ServerTls,
     /// Counts connections.
@@ -75,7 +75,7 @@ impl Context {
 
     /// [`Context::new`] with other patience.
     pub fn with_waits(services: Services, waits: limits::Waits) -> Arc<Self> {
-        let hub = Hub::start(services.store.events(), services.directory.updates());
+        let hub = Hub::start(services.stores.events(), services.directory.updates());
         let memory = Arc::new(Semaphore::new(limits::APPEND_MEMORY / MEMORY_UNIT));
         Arc::new(Self { services, hub, memory, waits })
     }

@@ -224,7 +224,7 @@ async fn a_full_mailbox_gets_its_copy_when_there_is_room() {
     site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients[0].attempts == 1)).await;
     let mailbox = site.mailbox("full");
     let request = posthouse_store::Request::CreateMailbox { mailbox, quota: support::UNLIMITED };
-    site.store.request(request).await.unwrap();
+    site.stores.request(request).await.unwrap();
     site.pass(Duration::from_secs(120));
     site.wait_for_spool(<[_]>::is_empty).await;
     assert_eq!(site.inbox("full").await.len(), 1);
@@ -328,13 +328,13 @@ async fn an_administrator_can_retry_and_remove() {
     let hop = NextHop::start("127.0.0.2", site.remote_port, script).await;
     submit(&site, &["friend@grey.test"]).await;
     site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients[0].attempts == 1)).await;
-    site.store.request(Request::SpoolRetry { id: None }).await.unwrap();
+    site.stores.request(Request::SpoolRetry { id: None }).await.unwrap();
     hop.wait(1).await;
     site.wait_for_spool(<[_]>::is_empty).await;
     submit(&site, &["friend@broken.test"]).await;
     let spool =
         site.wait_for_spool(|s| s.first().is_some_and(|e| e.recipients[0].attempts == 1)).await;
-    site.store.request(Request::SpoolRemove { id: spool[0].id }).await.unwrap();
+    site.stores.request(Request::SpoolRemove { id: spool[0].id }).await.unwrap();
     site.wait_for_spool(<[_]>::is_empty).await;
     assert!(site.inbox("anna").await.is_empty());
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use posthouse_provisioning::Parts;
+use posthouse_store::Store;
 use tokio_util::sync::CancellationToken;
 
 /// First look after the start, when the node has settled.
@@ -24,13 +25,19 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
         pause = PAUSE;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = look_after(&parts) => {}
+            () = look_after_all(&parts) => {}
         }
     }
 }
 
-async fn look_after(parts: &Parts) {
-    match parts.store.scrub(Some(RATE)).await {
+async fn look_after_all(parts: &Parts) {
+    for store in parts.stores.local() {
+        look_after(&store).await;
+    }
+}
+
+async fn look_after(store: &Store) {
+    match store.scrub(Some(RATE)).await {
         Ok(scrub) => {
             metrics::gauge!("posthouse_bodies_damaged").set(scrub.damaged.len() as f64);
             metrics::gauge!("posthouse_bodies_missing").set(scrub.missing.len() as f64);
@@ -46,7 +53,7 @@ async fn look_after(parts: &Parts) {
             tracing::warn!(target: "warning", %error, "stored bodies could not be verified")
         }
     }
-    match parts.store.collect().await {
+    match store.collect().await {
         Ok(collection) => {
             tracing::info!(target: "operation", bodies = collection.bodies, bytes = collection.bytes, "space was given back");
         }

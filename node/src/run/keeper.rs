@@ -59,9 +59,9 @@ async fn make(parts: &Parts, pending: &mut HashSet<AccountId>) {
 /// Makes the mailbox or changes its quota, where that is needed: reading first keeps a start from writing
 /// once for every user.
 async fn keep(parts: &Parts, mailbox: MailboxId, quota: Quota) -> Result<(), StoreError> {
-    match parts.store.request(Request::Quota { mailbox }).await? {
+    match parts.stores.request(Request::Quota { mailbox }).await? {
         Response::Quota { quota: present, .. } if present == quota => Ok(()),
-        _ => parts.store.request(Request::CreateMailbox { mailbox, quota }).await.map(drop),
+        _ => parts.stores.request(Request::CreateMailbox { mailbox, quota }).await.map(drop),
     }
 }
 

@@ -160,10 +160,10 @@ impl Starter {
         sources: Arc<sources::Sources>,
         stop: CancellationToken,
     ) -> Result<Self> {
-        let Parts { directory, auth, store, env, .. } = parts.clone();
+        let Parts { directory, auth, stores, env, .. } = parts.clone();
         let (host, tls) = (node.config.host.clone(), node.tls.clone());
         let smtp = posthouse_smtp::Context::new(
-            store.clone(),
+            stores.clone(),
             directory.clone(),
             auth.clone(),
             tls.clone(),
@@ -172,7 +172,7 @@ impl Starter {
         );
         let resolver = resolver(node.config)?;
         let sender = posthouse_smtp::SenderContext::new(
-            store.clone(),
+            stores.clone(),
             directory.clone(),
             resolver,
             host.clone(),
@@ -181,7 +181,7 @@ impl Starter {
         let imap = posthouse_imap::Context::new(posthouse_imap::Services {
             directory: directory.clone(),
             auth: auth.clone(),
-            store: store.clone(),
+            stores: stores.clone(),
             tls: tls.clone(),
             gate: Gate::new(),
             env: env.clone(),
@@ -201,7 +201,7 @@ impl Starter {
         let http = posthouse_http::Context {
             directory,
             auth,
-            store,
+            stores,
             host: host.clone(),
             version: VERSION.to_owned(),
             data_folder: node.layout.data.clone(),
@@ -209,6 +209,7 @@ impl Starter {
             env,
             token,
             sources,
+            cluster: Arc::new(posthouse_http::NoCluster::default()),
             groups,
             metrics: Arc::new(move || metrics.render()),
             ready,
@@ -287,8 +288,12 @@ fn resolver(config: &NodeConfig) -> Result<posthouse_smtp::Resolver> {
 
 /// State of all groups of this node.
 fn groups(parts: &Parts) -> Arc<dyn Fn() -> Vec<GroupStatus> + Send + Sync> {
-    let (directory, store) = (parts.directory.clone(), parts.store.clone());
-    Arc::new(move || vec![directory.status(), store.group().status()])
+    let (directory, stores) = (parts.directory.clone(), parts.stores.clone());
+    Arc::new(move || {
+        let local = stores.local();
+        let stores = local.iter().map(|store| store.group().status());
+        std::iter::once(directory.status()).chain(stores).collect()
+    })
 }
 
 /// Not ready: a group has no leader, or acknowledges nothing because of its disk.

@@ -19,6 +19,7 @@ mod response;
 mod rows;
 mod schema;
 mod store;
+mod stores;
 mod structure;
 mod uids;
 
@@ -29,4 +30,5 @@ pub use api::*;
 pub use request::*;
 pub use response::*;
 pub use store::{Collection, FAIL_POINTS, Scrub, Store, StoreOptions};
+pub use stores::{Locate, Stores};
 pub use structure::{MailAddress, MailEnvelope, Part, Structure};

@@ -243,6 +243,39 @@ pub enum Request {
 }
 
 impl Request {
+    /// Mailboxes that it is about: they are all in one store. Empty for what is about a spool.
+    pub fn mailboxes(&self) -> Vec<MailboxId> {
+        match self {
+            Self::Folders { mailbox }
+            | Self::Folder { mailbox, .. }
+            | Self::Uids { mailbox, .. }
+            | Self::Items { mailbox, .. }
+            | Self::Changes { mailbox, .. }
+            | Self::Body { mailbox, .. }
+            | Self::Search { mailbox, .. }
+            | Self::Quota { mailbox }
+            | Self::CreateMailbox { mailbox, .. }
+            | Self::RemoveMailbox { mailbox }
+            | Self::CreateFolder { mailbox, .. }
+            | Self::RenameFolder { mailbox, .. }
+            | Self::RemoveFolder { mailbox, .. }
+            | Self::Subscribe { mailbox, .. }
+            | Self::Append { mailbox, .. }
+            | Self::SetFlags { mailbox, .. }
+            | Self::Copy { mailbox, .. }
+            | Self::Move { mailbox, .. }
+            | Self::Expunge { mailbox, .. } => vec![*mailbox],
+            Self::Deliver { local, .. } => {
+                local.iter().map(|recipient| recipient.mailbox).collect()
+            }
+            Self::Spool { .. }
+            | Self::SpoolBody { .. }
+            | Self::SpoolUpdate { .. }
+            | Self::SpoolRetry { .. }
+            | Self::SpoolRemove { .. } => Vec::new(),
+        }
+    }
+
     /// Most items in one [`Response::Items`].
     pub const MAX_ITEMS: usize = 1000;
     /// Most items that one request may flag, copy, move or expunge; more are refused with

@@ -12,7 +12,7 @@ use std::{
 };
 
 use posthouse_cluster::{
-    Environment, Group, GroupId, GroupSpec, MachineError, Node, OpenError, ProposeError, failpoint,
+    Environment, Group, GroupId, GroupSpec, MachineError, Node, NodeId, OpenError, ProposeError, failpoint,
     sqlite::Readers,
 };
 use tokio::sync::broadcast;
@@ -28,7 +28,7 @@ use crate::{
 pub use maintain::{Collection, Scrub};
 
 /// Change events that a receiver may lag behind.
-const EVENTS: usize = 4096;
+pub(crate) const EVENTS: usize = 4096;
 
 /// Named points at which tests end the process; in the order in which a delivery passes them.
 pub const FAIL_POINTS: &[&str] = &[
@@ -60,6 +60,8 @@ pub struct Store {
 }
 
 struct Inner {
+    id: GroupId,
+    node: NodeId,
     group: Group,
     readers: Readers,
     bodies: BodyLog,
@@ -105,7 +107,8 @@ impl Store {
         let cache = UidCache::default();
         let free = AtomicU64::new(u64::MAX);
         let folder = options.folder;
-        let inner = Inner { group, readers, bodies, cache, env, events, folder, free };
+        let (id, node) = (options.group, node.id());
+        let inner = Inner { id, node, group, readers, bodies, cache, env, events, folder, free };
         let store = Self { inner: Arc::new(inner) };
         maintain::start(&store);
         Ok(store)
@@ -136,6 +139,21 @@ impl Store {
     /// The group that replicates this store.
     pub fn group(&self) -> &Group {
         &self.inner.group
+    }
+
+    /// Its number.
+    pub fn id(&self) -> GroupId {
+        self.inner.id
+    }
+
+    /// Whether this node leads it.
+    pub fn leads(&self) -> bool {
+        let status = self.inner.group.status();
+        status.leader == Some(self.inner.node)
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.inner.env
     }
 
     async fn change(&self, call: Call) -> Result<Response, StoreError> {

@@ -7,7 +7,7 @@ use axum::{
 use posthouse_auth::{AuthOptions, Authenticator};
 use posthouse_cluster::{Environment, GroupId, Node, NodeId, NodeOptions};
 use posthouse_directory::{Directory, DirectoryOptions};
-use posthouse_store::{Store, StoreOptions};
+use posthouse_store::{Store, StoreOptions, Stores};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -34,11 +34,11 @@ impl World {
         let directory = Directory::open(&node, options).await.unwrap();
         let options =
             StoreOptions { group: GroupId(1), folder: path("store"), bootstrap: true, readers: 1 };
-        let store = Store::open(&node, options).await.unwrap();
+        let stores = Stores::single(Store::open(&node, options).await.unwrap());
         let options = AuthOptions { folder: path("auth"), host: "mail.example.test".into() };
         std::fs::create_dir_all(&options.folder).unwrap();
         let auth = Authenticator::open(directory.clone(), options).await.unwrap();
-        let parts = Parts { directory, auth, store, env, node: 1 };
+        let parts = Parts { directory, auth, stores, env, node: 1 };
         let checker = Checker { data: folder.path().to_owned(), listen: vec![] };
         let opener = Arc::new(parts.clone());
         let host = "mail.example.test".to_owned();

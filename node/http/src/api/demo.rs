@@ -201,7 +201,7 @@ impl Filler {
             folder: "INBOX".to_owned(),
             messages,
         };
-        match self.context.store.request(request).await? {
+        match self.context.stores.request(request).await? {
             StoreResponse::Refused(refusal) => Err(refusal.into()),
             _ => Ok(()),
         }

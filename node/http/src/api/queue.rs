@@ -83,7 +83,7 @@ impl From<SpoolEntry> for QueueEntry {
 }
 
 async fn ask(context: &Context, request: Request) -> Result<Response, Problem> {
-    match context.store.request(request).await? {
+    match context.stores.request(request).await? {
         Response::Refused(refusal) => Err(refusal.into()),
         response => Ok(response),
     }

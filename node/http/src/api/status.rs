@@ -138,7 +138,7 @@ async fn counts(context: &Context) -> Counts {
         context.directory.list(&Listing { kind: Some(kind), limit: 1, ..Listing::default() }).1
     };
     let request = Request::Spool { after: SpoolId(0), limit: QUEUE, due: None };
-    let queue = match context.store.request(request).await {
+    let queue = match context.stores.request(request).await {
         Ok(Response::Spool(entries)) => entries.len(),
         _ => 0,
     };

@@ -110,7 +110,7 @@ impl UserView {
     async fn with_usage(context: &Context, account: &Account) -> Self {
         let mut view = Self::of(context, account);
         let request = Request::Quota { mailbox: MailboxId(account.id.0) };
-        if let Ok(Response::Quota { usage, .. }) = context.store.request(request).await {
+        if let Ok(Response::Quota { usage, .. }) = context.stores.request(request).await {
             view.used_bytes = Some(usage.bytes);
             view.used_items = Some(usage.items);
         }
@@ -178,7 +178,7 @@ pub(crate) async fn create_user(
         Ok(account) => Ok((StatusCode::CREATED, Json(UserView::of(&context, &account)))),
         Err(problem) => {
             // Nobody knows the id, so an empty mailbox that stays behind after a failure harms nobody.
-            let _ = context.store.request(Request::RemoveMailbox { mailbox }).await;
+            let _ = context.stores.request(Request::RemoveMailbox { mailbox }).await;
             Err(problem)
         }
     }
@@ -227,7 +227,7 @@ pub(crate) async fn remove_user(
     accounts::remove(&context, &caller, &account).await?;
     if removal.remove_mailbox {
         let request = Request::RemoveMailbox { mailbox: MailboxId(id) };
-        match context.store.request(request).await? {
+        match context.stores.request(request).await? {
             Response::Refused(Refusal::NoSuchMailbox(_)) => {}
             Response::Refused(refusal) => return Err(refusal.into()),
             _ => {}
@@ -253,7 +253,7 @@ pub(crate) async fn create_mailbox(context: &Context, account: &Account) -> Resu
         mailbox: MailboxId(account.id.0),
         quota: Quota { bytes: user.quota_bytes, items: user.quota_items },
     };
-    match context.store.request(request).await? {
+    match context.stores.request(request).await? {
         Response::Refused(refusal) => Err(refusal.into()),
         _ => Ok(()),
     }

@@ -1,6 +1,8 @@
 //! A node of temporary folders behind the router. Shared by the tests and by `examples/serve.rs`.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)] // for tests only
 
+pub mod cluster;
+
 use std::{
     net::SocketAddr,
     path::Path,
@@ -22,7 +24,7 @@ use posthouse_directory::{
 use posthouse_http::{
     Context, LocalToken, Peer, SourceControl, SourcePreview, SourcePreviewEntry, SourceReport,
 };
-use posthouse_store::{MailboxId, Quota, Store, StoreOptions};
+use posthouse_store::{MailboxId, Quota, Store, StoreOptions, Stores};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -80,6 +82,7 @@ pub struct TestNode {
     pub node: Node,
     pub context: Arc<Context>,
     pub sources: Arc<FakeSources>,
+    pub cluster: Arc<cluster::FakeCluster>,
     pub domain: DomainId,
     pub token: String,
     pub router: Router,
@@ -118,12 +121,13 @@ impl TestNode {
         .await
         .unwrap();
         let sources = Arc::new(FakeSources::default());
+        let cluster = Arc::new(cluster::FakeCluster::default());
         let token = LocalToken::create(folder).unwrap();
         let groups = directory.clone();
         let context = Arc::new(Context {
             directory,
             auth,
-            store,
+            stores: Stores::single(store),
             started: env.clock.now(),
             env,
             host: "mail.example.test".to_owned(),
@@ -131,13 +135,14 @@ impl TestNode {
             data_folder: folder.to_owned(),
             token,
             sources: sources.clone(),
+            cluster: cluster.clone(),
             groups: Arc::new(move || vec![groups.status()]),
             metrics: Arc::new(|| "# TYPE test counter\ntest 1\n".to_owned()),
             ready: Arc::new(|| Ok(())),
         });
         let token = LocalToken::read(folder).unwrap();
         let router = posthouse_http::router(context.clone());
-        Self { node, context, sources, domain, token, router, _folder: None }
+        Self { node, context, sources, cluster, domain, token, router, _folder: None }
     }
 
     /// Makes a user with a password and these rights, in the first domain or another.
@@ -168,7 +173,7 @@ impl TestNode {
             mailbox: MailboxId(id.0),
             quota: Quota::default(),
         };
-        self.context.store.request(request).await.unwrap();
+        self.context.stores.request(request).await.unwrap();
         self.change(Change::PutAccount(Box::new(account))).await;
         id
     }

@@ -22,7 +22,7 @@ impl Port for StorePort {
         let call = Call { id, at: services.env.clock.now(), request };
         let mut tries = 1;
         loop {
-            match services.store.call(call.clone()).await {
+            match services.stores.call(call.clone()).await {
                 Err(StoreError::Unavailable(_)) if tries < TRIES => {
                     tries += 1;
                     tokio::time::sleep(PAUSE).await;

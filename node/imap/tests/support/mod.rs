@@ -13,7 +13,7 @@ use posthouse_directory::{
 use posthouse_imap::{Context, Mode, Services, codec::limits::Waits, serve};
 use posthouse_store::{
     Envelope, Flags, LocalRecipient, MailboxId, Message, NewItem, Request, Response, Store,
-    StoreOptions,
+    StoreOptions, Stores,
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
@@ -31,7 +31,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Server {
     pub directory: Directory,
-    pub store: Store,
+    pub stores: Stores,
     pub auth: Authenticator,
     pub ada: MailboxId,
     pub bob: MailboxId,
@@ -66,7 +66,7 @@ impl Server {
             bootstrap: true,
             readers: 2,
         };
-        let store = Store::open(&node, options).await.unwrap();
+        let stores = Stores::single(Store::open(&node, options).await.unwrap());
         let options = AuthOptions { folder: folder.path().join("auth"), host: HOST.into() };
         let auth = Authenticator::open(directory.clone(), options).await.unwrap();
 
@@ -117,7 +117,7 @@ impl Server {
         let services = Services {
             directory: directory.clone(),
             auth: auth.clone(),
-            store: store.clone(),
+            stores: stores.clone(),
             tls: tls.unwrap(),
             gate: gate.clone(),
             env,
@@ -134,7 +134,7 @@ impl Server {
         }
         Self {
             directory,
-            store,
+            stores,
             auth,
             ada: ids[0],
             bob: ids[1],
@@ -173,7 +173,7 @@ impl Server {
             relay: vec![],
             message: Message(Bytes::copy_from_slice(message)),
         };
-        let response = self.store.request(request).await.unwrap();
+        let response = self.stores.request(request).await.unwrap();
         assert!(matches!(response, Response::Accepted { .. }), "{response:?}");
     }
 
@@ -186,7 +186,7 @@ impl Server {
             let step = left.min(1_000);
             let messages = vec![item.clone(); step];
             let request = Request::Append { mailbox, folder: folder.into(), messages };
-            let response = self.store.request(request).await.unwrap();
+            let response = self.stores.request(request).await.unwrap();
             assert!(matches!(response, Response::Appended { .. }), "{response:?}");
             left -= step;
         }

@@ -39,7 +39,7 @@ type Results<'a> = Vec<(&'a SpoolRecipient, Outcome)>;
 
 /// Tries all recipients of an entry and records each group's outcomes as soon as they are known.
 pub(super) async fn process(context: &SenderContext, entry: SpoolEntry) {
-    let message = match context.store.request(Request::SpoolBody { id: entry.id }).await {
+    let message = match context.stores.request(Request::SpoolBody { id: entry.id }).await {
         Ok(Response::Body(body)) => Message(body),
         Ok(_) => return, // removed in the meantime
         Err(StoreError::Damaged(text)) => return unreadable(context, &entry, text).await,
@@ -160,7 +160,7 @@ impl SenderContext {
     async fn make_mailboxes(&self, report: Option<&Report>) {
         let local = report.iter().flat_map(|report| &report.local);
         let mailboxes = local.map(|recipient| recipient.mailbox);
-        if let Err(error) = create_mailboxes(&self.store, &self.directory, mailboxes).await {
+        if let Err(error) = create_mailboxes(&self.stores, &self.directory, mailboxes).await {
             tracing::error!(target: "error", %error, "a mailbox cannot be made");
         }
     }
@@ -170,7 +170,7 @@ impl SenderContext {
         let id = RequestId(self.env.random.u128());
         let call = Call { id, at: self.env.clock.now(), request };
         loop {
-            match self.store.call(call.clone()).await {
+            match self.stores.call(call.clone()).await {
                 Ok(response) => return Some(response),
                 Err(error) => {
                     tracing::error!(target: "error", %error, "the outcome of a delivery cannot be recorded, trying again");

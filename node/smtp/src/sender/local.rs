@@ -55,12 +55,12 @@ impl SenderContext {
             };
             let id = request_id(entry.id.0, &given.address, state.attempts, round);
             let call = Call { id, at: self.env.clock.now(), request };
-            match self.store.call(call).await {
+            match self.stores.call(call).await {
                 Ok(Response::Accepted { .. }) => return Outcome::Delivered,
                 Ok(Response::Refused(Refusal::NoSuchMailbox(_))) => {
                     let mailboxes = local.iter().map(|recipient| recipient.mailbox);
                     if let Err(error) =
-                        create_mailboxes(&self.store, &self.directory, mailboxes).await
+                        create_mailboxes(&self.stores, &self.directory, mailboxes).await
                     {
                         return Outcome::Deferred(Failure::own("4.3.0", error.to_string()));
                     }

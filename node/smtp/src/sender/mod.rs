@@ -19,7 +19,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use posthouse_cluster::Environment;
 use posthouse_directory::Directory;
-use posthouse_store::{Event, Request, Response, SpoolEntry, SpoolId, Store};
+use posthouse_store::{Event, Request, Response, SpoolEntry, SpoolId, Stores};
 use tokio::sync::{
     Notify,
     broadcast::{Receiver, error::RecvError},
@@ -46,7 +46,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// What sending needs.
 pub struct SenderContext {
-    store: Store,
+    stores: Stores,
     directory: Directory,
     resolver: Resolver,
     host: String,
@@ -61,14 +61,14 @@ pub struct SenderContext {
 impl SenderContext {
     /// `host` is what this node calls itself; mail is never sent to a next hop of that name.
     pub fn new(
-        store: Store,
+        stores: Stores,
         directory: Directory,
         resolver: Resolver,
         host: String,
         env: Environment,
     ) -> Result<Self, rustls::Error> {
         Ok(Self {
-            store,
+            stores,
             directory,
             resolver,
             host,
@@ -85,7 +85,7 @@ impl SenderContext {
 /// Sends what is due until `stop`. Deliveries that are running then are given some seconds; what is not recorded by
 /// then is tried again after the next start.
 pub async fn run_sender(context: Arc<SenderContext>, stop: CancellationToken) {
-    let mut events = context.store.events();
+    let mut events = context.stores.events();
     let tasks = TaskTracker::new();
     loop {
         start_due(&context, &tasks).await;
@@ -120,7 +120,7 @@ async fn start_due(context: &Arc<SenderContext>, tasks: &TaskTracker) {
             return;
         }
         let due = Some(context.env.clock.now());
-        let entries = match context.store.request(Request::Spool { after, limit: PAGE, due }).await
+        let entries = match context.stores.request(Request::Spool { after, limit: PAGE, due }).await
         {
             Ok(Response::Spool(entries)) => entries,
             Ok(other) => {

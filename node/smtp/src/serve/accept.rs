@@ -183,7 +183,7 @@ impl Context {
                 Ok(Response::Refused(Refusal::NoSuchMailbox(_))) => {
                     let mailboxes = plan.local.keys().copied();
                     if let Err(error) =
-                        create_mailboxes(&self.store, &self.directory, mailboxes).await
+                        create_mailboxes(&self.stores, &self.directory, mailboxes).await
                     {
                         return unavailable(&error);
                     }
@@ -226,12 +226,12 @@ impl Context {
         let id = RequestId(self.env.random.u128());
         let call = Call { id, at: self.env.clock.now(), request };
         for pause in REPEATS {
-            match self.store.call(call.clone()).await {
+            match self.stores.call(call.clone()).await {
                 Err(StoreError::Unavailable(_)) => self.env.clock.sleep(pause).await,
                 answer => return answer,
             }
         }
-        self.store.call(call).await
+        self.stores.call(call).await
     }
 }
 

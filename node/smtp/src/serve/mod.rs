@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use posthouse_auth::{Authenticator, Gate, Pass, Refused, ServerTls};
 use posthouse_cluster::Environment;
 use posthouse_directory::{Directory, key};
-use posthouse_store::Store;
+use posthouse_store::Stores;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -66,7 +66,7 @@ impl Default for Timeouts {
 
 /// What the listeners of this node share.
 pub struct Context {
-    pub(crate) store: Store,
+    pub(crate) stores: Stores,
     pub(crate) directory: Directory,
     auth: Authenticator,
     tls: ServerTls,
@@ -80,7 +80,7 @@ pub struct Context {
 impl Context {
     /// `host` is this node's name in greetings and trace fields.
     pub fn new(
-        store: Store,
+        stores: Stores,
         directory: Directory,
         auth: Authenticator,
         tls: ServerTls,
@@ -89,7 +89,7 @@ impl Context {
     ) -> Self {
         let (timeouts, harvest) = (Timeouts::default(), Harvest::default());
         let budget = Arc::new(Budget::default());
-        Self { store, directory, auth, tls, host, env, timeouts, harvest, budget }
+        Self { stores, directory, auth, tls, host, env, timeouts, harvest, budget }
     }
 
     /// With other timeouts.

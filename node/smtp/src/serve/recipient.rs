@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use posthouse_directory::{AccountId, Directory, Listing, Rights, Target, key};
-use posthouse_store::{MailboxId, Quota, Refusal, Request, Response, Store, StoreError};
+use posthouse_store::{MailboxId, Quota, Refusal, Request, Response, StoreError, Stores};
 
 use super::Context;
 use crate::{
@@ -94,11 +94,11 @@ impl Context {
     async fn check_room(&self, account: AccountId, size: u64) -> Result<(), Reply> {
         let mailbox = MailboxId(account.0);
         let wanted = mailbox_quota(&self.directory, account);
-        match self.store.request(Request::Quota { mailbox }).await {
+        match self.stores.request(Request::Quota { mailbox }).await {
             Ok(Response::Quota { usage, quota }) => {
                 if quota != wanted {
                     let request = Request::CreateMailbox { mailbox, quota: wanted };
-                    self.store.request(request).await.map_err(|e| unavailable(&e))?;
+                    self.stores.request(request).await.map_err(|e| unavailable(&e))?;
                 }
                 let bytes =
                     wanted.bytes.is_some_and(|max| usage.bytes.saturating_add(size.max(1)) > max);
@@ -134,13 +134,13 @@ pub(crate) fn mailbox_quota(directory: &Directory, account: AccountId) -> Quota 
 
 /// Makes mailboxes that do not exist yet.
 pub(crate) async fn create_mailboxes(
-    store: &Store,
+    stores: &Stores,
     directory: &Directory,
     mailboxes: impl Iterator<Item = MailboxId>,
 ) -> Result<(), StoreError> {
     for mailbox in mailboxes {
         let quota = mailbox_quota(directory, AccountId(mailbox.0));
-        store.request(Request::CreateMailbox { mailbox, quota }).await?;
+        stores.request(Request::CreateMailbox { mailbox, quota }).await?;
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ use posthouse_smtp::{
     Context, Resolver, SenderContext, Timeouts, run_sender, serve, session::Mode,
 };
 use posthouse_store::{
-    MailboxId, Parts, Quota, Request, Response, SpoolEntry, SpoolId, Store, StoreOptions, UidSet,
+    MailboxId, Parts, Quota, Request, Response, SpoolEntry, SpoolId, Store, StoreOptions, Stores, UidSet,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ pub struct Site {
     pub ahead: Arc<AtomicU64>,
     pub dns: Dns,
     pub remote_port: u16,
-    pub store: Store,
+    pub stores: Stores,
     pub directory: Directory,
     pub transfer: SocketAddr,
     pub submission: SocketAddr,
@@ -98,7 +98,7 @@ impl Site {
         let ahead = Arc::new(AtomicU64::new(0));
         let dns = Dns::start().await;
         let remote_port = next_hop::free_port().await;
-        let (store, directory, auth, running) = open(folder.path(), ahead.clone()).await;
+        let (stores, directory, auth, running) = open(folder.path(), ahead.clone()).await;
         populate(&directory, &auth, remote_port).await;
         let none: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut site = Self {
@@ -106,7 +106,7 @@ impl Site {
             ahead,
             dns,
             remote_port,
-            store,
+            stores,
             directory,
             transfer: none,
             submission: none,
@@ -122,7 +122,7 @@ impl Site {
     async fn serve(&mut self, auth: Authenticator) {
         let env = environment(self.ahead.clone());
         let context = Context::new(
-            self.store.clone(),
+            self.stores.clone(),
             self.directory.clone(),
             auth,
             tls(),
@@ -143,16 +143,16 @@ impl Site {
             running.tasks.push(task);
         }
         let resolver = Resolver::at(self.dns.address).unwrap();
-        let (store, directory) = (self.store.clone(), self.directory.clone());
-        let sender = SenderContext::new(store, directory, resolver, HOST.into(), env).unwrap();
+        let (stores, directory) = (self.stores.clone(), self.directory.clone());
+        let sender = SenderContext::new(stores, directory, resolver, HOST.into(), env).unwrap();
         running.tasks.push(tokio::spawn(run_sender(Arc::new(sender), running.stop.clone())));
     }
 
     /// Stops everything and starts again on the same folder.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let (store, directory, auth, running) = open(self.folder.path(), self.ahead.clone()).await;
-        (self.store, self.directory, self.running) = (store, directory, Some(running));
+        let (stores, directory, auth, running) = open(self.folder.path(), self.ahead.clone()).await;
+        (self.stores, self.directory, self.running) = (stores, directory, Some(running));
         self.serve(auth).await;
     }
 
@@ -178,17 +178,17 @@ impl Site {
     pub async fn inbox(&self, name: &str) -> Vec<String> {
         let mailbox = self.mailbox(name);
         let request = Request::Folder { mailbox, name: "INBOX".into() };
-        let Ok(Response::Folder(folder)) = self.store.request(request).await else {
+        let Ok(Response::Folder(folder)) = self.stores.request(request).await else {
             return Vec::new();
         };
         let (uids, folder) = (UidSet(vec![(1, u32::MAX)]), folder.id);
         let request =
             Request::Items { mailbox, folder, uids, parts: Parts::default(), changed_since: 0 };
-        let Ok(Response::Items { items, .. }) = self.store.request(request).await else { panic!() };
+        let Ok(Response::Items { items, .. }) = self.stores.request(request).await else { panic!() };
         let mut messages = Vec::new();
         for item in items {
             let request = Request::Body { mailbox, body: item.body };
-            let Ok(Response::Body(body)) = self.store.request(request).await else { panic!() };
+            let Ok(Response::Body(body)) = self.stores.request(request).await else { panic!() };
             messages.push(String::from_utf8_lossy(&body).into_owned());
         }
         messages
@@ -213,7 +213,7 @@ impl Site {
 
     pub async fn spool(&self) -> Vec<SpoolEntry> {
         let request = Request::Spool { after: SpoolId(0), limit: 1000, due: None };
-        let Ok(Response::Spool(entries)) = self.store.request(request).await else { panic!() };
+        let Ok(Response::Spool(entries)) = self.stores.request(request).await else { panic!() };
         entries
     }
 
@@ -252,7 +252,7 @@ fn environment(ahead: Arc<AtomicU64>) -> Environment {
     Environment { clock: Arc::new(ShiftedClock { real: real.clock.clone(), ahead }), ..real }
 }
 
-async fn open(folder: &Path, ahead: Arc<AtomicU64>) -> (Store, Directory, Authenticator, Running) {
+async fn open(folder: &Path, ahead: Arc<AtomicU64>) -> (Stores, Directory, Authenticator, Running) {
     let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
     let node = Node::open(environment(ahead), options).await.unwrap();
     let options = DirectoryOptions { folder: folder.join("domain"), bootstrap: true };
@@ -263,11 +263,11 @@ async fn open(folder: &Path, ahead: Arc<AtomicU64>) -> (Store, Directory, Authen
         bootstrap: true,
         readers: 2,
     };
-    let store = Store::open(&node, options).await.unwrap();
+    let stores = Stores::single(Store::open(&node, options).await.unwrap());
     let options = AuthOptions { folder: folder.join("auth"), host: HOST.into() };
     let auth = Authenticator::open(directory.clone(), options).await.unwrap();
     let running = Running { node, stop: CancellationToken::new(), tasks: Vec::new() };
-    (store, directory, auth, running)
+    (stores, directory, auth, running)
 }
 
 async fn populate(directory: &Directory, auth: &Authenticator, remote_port: u16) {
