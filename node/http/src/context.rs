@@ -1,5 +1,8 @@
 //! What the listener needs from the rest of the node.
 
+mod cluster;
+mod cluster_types;
+
 use std::{path::PathBuf, sync::Arc};
 
 use posthouse_auth::Authenticator;
@@ -8,6 +11,13 @@ use posthouse_directory::{Directory, SourceId, SourceSpec};
 use posthouse_store::Stores;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub use cluster::{ClusterControl, ClusterError, ClusterResult, NoCluster};
+pub use cluster_types::{
+    AuthorityView, ClusterLink, ClusterNode, ClusterNodeState, ClusterOrder, ClusterOutcome,
+    ClusterPlan, ClusterReplica, ClusterStatus, ClusterStore, DomainGroupView, InviteState,
+    InviteView, MoveState, MoveView, NewInvite, PlannedAction,
+};
 
 use crate::LocalToken;
 
@@ -33,6 +43,8 @@ pub struct Context {
     pub token: LocalToken,
     /// Reading of external directories.
     pub sources: Arc<dyn SourceControl>,
+    /// Nodes, stores, invites, moves.
+    pub cluster: Arc<dyn ClusterControl>,
     /// State of all groups of this node.
     pub groups: Arc<dyn Fn() -> Vec<GroupStatus> + Send + Sync>,
     /// Prometheus text.

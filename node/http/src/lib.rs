@@ -22,7 +22,13 @@ mod validate;
 pub use access::{Caller, Need};
 pub use api::{API_PREFIX, OPERATIONS, Operation, openapi};
 pub use assets::{MAX_BODY, pages};
-pub use context::{Context, SourceControl, SourcePreview, SourcePreviewEntry, SourceReport};
+pub use context::{
+    AuthorityView, ClusterControl, ClusterError, ClusterLink, ClusterNode, ClusterNodeState,
+    ClusterOrder, ClusterOutcome, ClusterPlan, ClusterReplica, ClusterResult, ClusterStatus,
+    ClusterStore, Context, DomainGroupView, InviteState, InviteView, MoveState, MoveView,
+    NewInvite, NoCluster, PlannedAction, SourceControl, SourcePreview, SourcePreviewEntry,
+    SourceReport,
+};
 pub use headers::REQUEST_HEADER;
 pub use peer::Peer;
 pub use problem::{Input, Problem};
