@@ -10,6 +10,7 @@ pub(crate) mod codec;
 pub(crate) mod fuzz;
 pub(crate) mod machine;
 pub(crate) mod network;
+pub(crate) mod runtime;
 pub(crate) mod storage;
 #[cfg(test)]
 mod suite;
@@ -48,7 +49,7 @@ openraft::declare_raft_types!(
         R = Bytes,
         NodeId = u64,
         Node = openraft::impls::BasicNode,
-        AsyncRuntime = openraft::impls::TokioRuntime,
+        AsyncRuntime = runtime::Runtime,
 );
 
 pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
