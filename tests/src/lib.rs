@@ -3,4 +3,5 @@
 
 pub mod lab;
 pub mod node;
+pub mod relay;
 pub mod wire;
