@@ -8,6 +8,10 @@
 //! simulated from a seed.
 #![forbid(unsafe_code)]
 
+/// Highest level of commands that this program knows. Level 1: what one node could; level 2: the distributed domain. A
+/// kind of command is proposed only once all nodes have agreed on its level.
+pub const LEVEL: u32 = 2;
+
 #[cfg(test)]
 extern crate self as posthouse_cluster;
 
@@ -15,12 +19,15 @@ extern crate self as posthouse_cluster;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+pub mod authority;
 mod checkpoint;
 pub mod env;
 pub mod failpoint;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
+pub mod join;
+pub mod link;
 mod log;
 mod machine;
 pub mod network;
