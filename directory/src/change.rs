@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Account, AccountId, Domain, DomainId, NodeInfo, PasswordVerifier, Rights, SettingChange,
-    SourceId, SourceSpec, State, StoreInfo,
+    Account, AccountId, Domain, DomainId, Invite, InviteId, JoinInfo, Joined, MailboxMove,
+    MoveState, NodeInfo, NodeInfoV1, NodeState, PasswordVerifier, Rights, SettingChange, SourceId,
+    SourceSpec, State, StoreId, StoreInfo, StoreInfoV1,
 };
 
 /// Who changes something; goes into the audit log.
@@ -85,10 +86,10 @@ pub enum Change {
         /// Last outcome in words; empty when all is well.
         problem: String,
     },
-    /// Makes or replaces a node.
-    PutNode(NodeInfo),
-    /// Makes or replaces a store.
-    PutStore(StoreInfo),
+    /// A node, as level 1 wrote it. Only read from old logs: use [`Change::PutNode`].
+    PutNodeV1(NodeInfoV1),
+    /// A store, as level 1 wrote it. Only read from old logs: use [`Change::PutStore`].
+    PutStoreV1(StoreInfoV1),
     /// Puts an encrypted blob (keytab, certificates) under a name; replaced as a whole. See `auth`.
     PutSecret {
         /// Name, such as `keytab`.
@@ -111,6 +112,126 @@ pub enum Change {
     },
     /// A line for the audit log without a change (a sign-on as administrator, an export).
     Audit(String),
+
+    // Level 2. The order is the number on the wire: new ones come last.
+    /// Makes or replaces a node. Never brings back a removed one.
+    PutNode(NodeInfo),
+    /// Makes or replaces a store: home, replicas, how many are wanted.
+    PutStore(StoreInfo),
+    /// Makes an invitation.
+    PutInvite(Invite),
+    /// Takes an invitation back. One that was used stays used.
+    RevokeInvite(InviteId),
+    /// A node joins by an invitation: it gets its number and a store ([`ChangeOutcome::joined`]). The same
+    /// invitation with the same key gets the same answer again.
+    Join(Box<JoinInfo>),
+    /// What a node says of itself when it starts. Refused for a removed one.
+    NodeReport {
+        /// Which.
+        id: u64,
+        /// Where its node port is reached: `host:port`.
+        links: Vec<String>,
+        /// SHA-256 of its public key; `None` keeps the known one.
+        key: Option<Vec<u8>>,
+        /// Version of its program.
+        version: String,
+        /// Highest level that its program knows.
+        level: u32,
+    },
+    /// Moves a node to another site.
+    SetSite {
+        /// Which.
+        node: u64,
+        /// The site.
+        site: String,
+    },
+    /// Makes a node active or draining. For removal there is [`Change::RemoveNode`].
+    SetNodeState {
+        /// Which.
+        node: u64,
+        /// New state.
+        state: NodeState,
+    },
+    /// Removes a node for ever: its replicas go, its stores get another home. Refused if a store with mailboxes has no
+    /// replica on another member, unless forced: those mailboxes are lost and begin anew in other stores.
+    RemoveNode {
+        /// Which.
+        id: u64,
+        /// Even if mailboxes are lost.
+        force: bool,
+    },
+    /// Raises the agreed level. Refused while a member does not know it.
+    SetLevel(u32),
+    /// Says where a mailbox is. The mailbox itself is moved by [`Change::PutMove`].
+    SetStore {
+        /// Whose.
+        account: AccountId,
+        /// In which store.
+        store: StoreId,
+    },
+    /// Takes a store out of use: no new mailboxes, and it goes away once it has none.
+    RetireStore(StoreId),
+    /// Forgets a retired store without mailboxes. Its number is never used again.
+    RemoveStore(StoreId),
+    /// Asks for the move of a mailbox to another store.
+    PutMove(MailboxMove),
+    /// A move got further. `Done` also says that the mailbox is in the new store from now on.
+    MoveState {
+        /// Which.
+        id: u128,
+        /// New state.
+        state: MoveState,
+    },
+    /// As [`Change::PutAccount`]; a new user's mailbox is made in this site if it has a store.
+    PutAccountIn {
+        /// The account.
+        account: Box<Account>,
+        /// The site.
+        site: String,
+    },
+}
+
+impl Change {
+    /// Agreed level from which on the change may be proposed.
+    pub fn level(&self) -> u32 {
+        match self {
+            Self::All(changes) => changes.iter().map(Self::level).max().unwrap_or(1),
+            Self::PutDomain(_)
+            | Self::RemoveDomain(_)
+            | Self::PutAccount(_)
+            | Self::RemoveAccount(_)
+            | Self::SetPassword { .. }
+            | Self::SetState { .. }
+            | Self::SetRights { .. }
+            | Self::Set(_)
+            | Self::PutSource(_)
+            | Self::RemoveSource(_)
+            | Self::Sync(_)
+            | Self::SourceProgress { .. }
+            | Self::PutNodeV1(_)
+            | Self::PutStoreV1(_)
+            | Self::PutSecret { .. }
+            | Self::PutEphemeral { .. }
+            | Self::Audit(_)
+            // who proposes it knows the level that it names, and so do all others
+            | Self::SetLevel(_) => 1,
+            Self::PutNode(_)
+            | Self::PutStore(_)
+            | Self::PutInvite(_)
+            | Self::RevokeInvite(_)
+            | Self::Join(_)
+            | Self::NodeReport { .. }
+            | Self::SetSite { .. }
+            | Self::SetNodeState { .. }
+            | Self::RemoveNode { .. }
+            | Self::SetStore { .. }
+            | Self::RetireStore(_)
+            | Self::RemoveStore(_)
+            | Self::PutMove(_)
+            | Self::MoveState { .. }
+            | Self::PutAccountIn { .. } => 2,
+        }
+    }
 }
 
 /// What one reading of a source, or a part of it, brought. May be applied twice without harm.
@@ -166,6 +287,8 @@ pub struct Collision {
 pub struct ChangeOutcome {
     /// Mapped accounts of this change that could not have all that their source says.
     pub collisions: Vec<Collision>,
+    /// What the node that joined became.
+    pub joined: Option<Joined>,
 }
 
 /// A line of the audit log.
@@ -216,6 +339,74 @@ pub enum ChangeRefusal {
     /// A value is out of range or too long; the text says which.
     #[error("{0}")]
     Invalid(String),
+    /// There is no such invitation.
+    #[error("this invitation is not known; make a new one")]
+    InviteUnknown,
+    /// Another node has used the invitation.
+    #[error("this invitation has been used by node {0} already; make a new one")]
+    InviteUsed(u64),
+    /// The invitation has expired.
+    #[error("this invitation has expired; make a new one")]
+    InviteExpired,
+    /// An administrator took the invitation back.
+    #[error("this invitation was taken back by an administrator; make a new one")]
+    InviteRevoked,
+    /// The invitation is for another host.
+    #[error("this invitation is only for the host {0}")]
+    InviteHost(String),
+    /// A member has this host name.
+    #[error("{host} is node {node} already; remove that node first or use another host name")]
+    HostTaken {
+        /// The host name.
+        host: String,
+        /// Who has it.
+        node: u64,
+    },
+    /// A node that is, or was, in the cluster has this key.
+    #[error("the key is that of node {0} already; a node needs a key of its own")]
+    KeyTaken(u64),
+    /// The node was removed, for ever.
+    #[error("node {0} was removed from the cluster and cannot come back under its old identity")]
+    NodeRemoved(u64),
+    /// Mailboxes would be lost; the text names the stores.
+    #[error("{0}")]
+    WouldLose(String),
+    /// Somebody must remain who serves.
+    #[error("this is the last node of the cluster")]
+    LastNode,
+    /// The cluster has not agreed on the level that the change needs.
+    #[error(
+        "this needs level {needed} of the cluster, which has agreed on level {agreed}: \
+         all nodes must run a program that knows it"
+    )]
+    LevelTooLow {
+        /// What the change needs.
+        needed: u32,
+        /// What is agreed.
+        agreed: u32,
+    },
+    /// Members do not know the level, or it is lower than the agreed one.
+    #[error("the level cannot be set to {level}: {why}")]
+    BadLevel {
+        /// Which.
+        level: u32,
+        /// Who or what is in the way.
+        why: String,
+    },
+    /// The store cannot be used for that now; the text says why.
+    #[error("{0}")]
+    StoreInUse(String),
+    /// The mailbox is being moved already.
+    #[error("the mailbox of {0} is being moved already")]
+    MoveOpen(String),
+    /// A move cannot go from one state to the other.
+    #[error("a move that is {from} cannot become {to}")]
+    MoveStep {
+        /// State it has.
+        from: String,
+        /// State it should get.
+        to: String,
+    },
 }
 
 /// Why a change has no outcome, or was refused.
@@ -230,6 +421,13 @@ pub enum ChangeError {
     /// The disk failed or is full.
     #[error("storage failed: {0}")]
     Storage(String),
+    /// This side of the cluster has no majority: everything that is in the directory can be read, nothing can be
+    /// changed. The text names the nodes that are missing, where known. May be repeated.
+    #[error(
+        "settings are read-only at the moment: this node reaches no majority of the cluster{0}; \
+         nothing was changed"
+    )]
+    NoMajority(String),
 }
 
 /// Ids for new objects are chosen by whoever proposes.

@@ -4,17 +4,17 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use posthouse_cluster::{
-    Environment, Group, GroupId, GroupSpec, MachineError, Node, OpenError, ProposeError,
+    Environment, Group, GroupId, GroupSpec, LEVEL, MachineError, Node, OpenError, ProposeError,
     sqlite::Readers,
 };
 use tokio::sync::broadcast;
 
 use crate::{
     Account, AccountId, Actor, AuditEntry, Change, ChangeError, ChangeOutcome, ChangeRefusal,
-    Collision, Domain, DomainId, Kind, NodeInfo, Proposal, Resolution, Rights, SettingType,
-    SourceId, SourceSpec, State, StoreInfo,
+    Collision, Domain, DomainId, Invite, Kind, MailboxMove, NodeInfo, Proposal, Resolution, Rights,
+    SettingType, SourceId, SourceSpec, State, StoreId, StoreInfo,
     live::Live,
-    machine::{DirectoryMachine, decode_answer, read_audit, read_photo},
+    machine::{DirectoryMachine, decode_answer, read_audit, read_photo, store_of},
     name, settings,
 };
 
@@ -49,6 +49,8 @@ pub enum Update {
     Configuration,
     /// An ephemeral of this space changed.
     Ephemeral(String),
+    /// A move of a mailbox was asked for or got further.
+    Moves,
 }
 
 /// What to list.
@@ -146,6 +148,7 @@ impl Directory {
         actor: Actor,
         change: Change,
     ) -> Result<ChangeOutcome, ChangeError> {
+        self.reach(change.level()).await?;
         let environment = &self.inner.environment;
         let proposal =
             Proposal { id: environment.random.u128(), at: environment.clock.now(), actor, change };
@@ -156,6 +159,32 @@ impl Directory {
         let answer = decode_answer(&answer)
             .map_err(|error| ChangeError::Unavailable(format!("unknown answer: {error}")))?;
         Ok(answer?)
+    }
+
+    /// Checks that a level is agreed. A node on its own agrees with itself at once.
+    async fn reach(&self, needed: u32) -> Result<(), ChangeError> {
+        let agreed = self.level();
+        if agreed >= needed {
+            return Ok(());
+        }
+        let members = self.nodes().iter().filter(|node| node.is_member()).count();
+        if members > 1 || needed > LEVEL {
+            return Err(ChangeRefusal::LevelTooLow { needed, agreed }.into());
+        }
+        let raise = Change::SetLevel(LEVEL);
+        Box::pin(self.change(Actor::System("level of the program".into()), raise)).await
+    }
+
+    /// The highest level that all members know, if it is above the agreed one: what the leader of the domain group
+    /// proposes with [`Change::SetLevel`].
+    pub fn level_to_agree_on(&self) -> Option<u32> {
+        let nodes = self.nodes();
+        let known = match nodes.iter().filter(|node| node.is_member()).count() {
+            0 => return None,
+            1 => LEVEL,
+            _ => nodes.iter().filter(|n| n.is_member()).map(|n| n.level).min().unwrap_or(1),
+        };
+        Some(known.min(LEVEL)).filter(|level| *level > self.level())
     }
 
     /// Proposes until there is an answer. The id of the proposal makes repeating it harmless.
@@ -350,6 +379,43 @@ impl Directory {
         self.read(|index| index.configuration.stores.clone())
     }
 
+    /// Invitations: open, used and expired ones.
+    pub fn invites(&self) -> Vec<Invite> {
+        self.read(|index| index.configuration.invites.clone())
+    }
+
+    /// Moves of mailboxes: all open ones, and the last finished ones; in no particular order.
+    pub fn moves(&self) -> Vec<MailboxMove> {
+        self.read(|index| index.moves.clone())
+    }
+
+    /// Nodes that were removed.
+    pub fn removed_nodes(&self) -> Vec<NodeInfo> {
+        let mut nodes = self.nodes();
+        nodes.retain(|node| !node.is_member());
+        nodes
+    }
+
+    /// The agreed level of the cluster; 1 before anything was agreed.
+    pub fn level(&self) -> u32 {
+        self.read(|index| index.configuration.level.max(1))
+    }
+
+    /// Random number of the cluster, once level 2 is agreed.
+    pub fn cluster_id(&self) -> Option<u128> {
+        self.read(|index| index.configuration.cluster)
+    }
+
+    /// Name of the cluster: that of its primary domain. Empty before the set-up.
+    pub fn cluster_name(&self) -> String {
+        self.read(|index| index.primary().map(|domain| domain.name.clone()).unwrap_or_default())
+    }
+
+    /// The store of a user's mailbox; `None` if there is no such user.
+    pub fn store_of(&self, account: AccountId) -> Option<StoreId> {
+        self.read(|index| index.account(account).and_then(|a| a.user().map(store_of)))
+    }
+
     /// Value of an integer setting ([`crate::key`]), or its default. 0 for a name that is no integer setting.
     pub fn integer(&self, key: &str) -> u64 {
         let is_integer = settings::spec(key)
@@ -395,6 +461,21 @@ impl Directory {
     /// State of the domain group.
     pub fn status(&self) -> posthouse_cluster::GroupStatus {
         self.inner.group.status()
+    }
+
+    /// Node that leads the domain group, where known.
+    pub fn leader(&self) -> Option<posthouse_cluster::NodeId> {
+        self.inner.group.status().leader
+    }
+
+    /// Whether this node reaches a majority, as far as it knows: whether settings can be changed.
+    pub fn has_quorum(&self) -> bool {
+        self.leader().is_some()
+    }
+
+    /// The domain group.
+    pub fn group(&self) -> &Group {
+        &self.inner.group
     }
 
     /// What the node was given from outside: clock, randomness, tasks.

@@ -15,8 +15,8 @@ use std::{
 use posthouse_cluster::Timestamp;
 
 use crate::{
-    Account, AccountId, Collision, Domain, DomainId, Kind, NodeInfo, Origin, PersonEntry, Rights,
-    SourceId, SourceSpec, State, StoreInfo,
+    Account, AccountId, Collision, Domain, DomainId, Invite, Kind, MailboxMove, NodeInfo, Origin,
+    PersonEntry, Rights, SourceId, SourceSpec, State, StoreInfo,
     claim::{DomainNames, mail_places},
     machine::own_rights,
     name,
@@ -33,6 +33,11 @@ pub(crate) struct Configuration {
     pub(crate) sources: Vec<Arc<SourceSpec>>,
     pub(crate) nodes: Vec<NodeInfo>,
     pub(crate) stores: Vec<StoreInfo>,
+    pub(crate) invites: Vec<Invite>,
+    /// Agreed level.
+    pub(crate) level: u32,
+    /// Random number of the cluster.
+    pub(crate) cluster: Option<u128>,
     pub(crate) collisions: Vec<Collision>,
 }
 
@@ -67,6 +72,7 @@ pub(crate) struct Index {
     by_name: BTreeSet<(String, AccountId)>,
     arena: Arena,
     pub(crate) configuration: Configuration,
+    pub(crate) moves: Vec<MailboxMove>,
     ephemerals: HashMap<String, HashMap<Vec<u8>, Ephemeral>>,
 }
 

@@ -8,6 +8,7 @@ mod account;
 mod audit;
 mod change;
 mod claim;
+mod cluster;
 mod directory;
 mod index;
 mod live;
@@ -20,6 +21,7 @@ mod testing;
 
 pub use account::*;
 pub use change::*;
+pub use cluster::*;
 pub use directory::{Directory, DirectoryOptions, Listing, PersonEntry, PersonQuery, Update};
 pub use resolve::{Resolution, ResolveStep, Target};
 pub use settings::*;

@@ -6,10 +6,16 @@ mod check;
 mod config;
 mod domains;
 mod ephemerals;
+mod facts;
+mod invites;
 mod load;
+mod mailboxes;
+mod moves;
+mod nodes;
 mod rows;
 mod schema;
 mod step;
+mod stores;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -20,6 +26,7 @@ use bytes::Bytes;
 use posthouse_cluster::{Applied, Command, MachineError, StateMachine, sqlite::Database};
 use rusqlite::{Connection, OptionalExtension, params};
 
+pub(crate) use mailboxes::store_of;
 pub(crate) use rows::own_rights;
 
 use crate::{AuditEntry, Change, ChangeOutcome, ChangeRefusal, Proposal, live::Live};
@@ -48,6 +55,7 @@ impl DirectoryMachine {
     pub(crate) fn open(folder: &Path, live: Arc<Live>) -> Result<Self, MachineError> {
         std::fs::create_dir_all(folder)?;
         let mut db = Database::open(&folder.join(FILE), schema::MIGRATIONS)?;
+        mailboxes::fill(db.connection())?;
         *live.index.write() = load::index(db.connection())?;
         Ok(Self { db, live })
     }
@@ -99,8 +107,10 @@ impl StateMachine for DirectoryMachine {
 
     fn install(&mut self, from: &Path) -> Result<(), MachineError> {
         self.db.install(&from.join(FILE))?;
+        mailboxes::fill(self.db.connection())?;
         *self.live.index.write() = load::index(self.db.connection())?;
         self.live.tell(crate::Update::Configuration);
+        self.live.tell(crate::Update::Moves);
         Ok(())
     }
 }
@@ -111,9 +121,13 @@ fn encode_answer(answer: &Answer) -> Result<Bytes, MachineError> {
         .map_err(|e| MachineError::Corrupt(format!("answer cannot be written: {e}")))
 }
 
-/// Reads the answer of a proposal.
+/// Reads the answer of a proposal, in the present shape or in that of level 1.
 pub(crate) fn decode_answer(bytes: &[u8]) -> Result<Answer, postcard::Error> {
-    postcard::from_bytes(bytes)
+    postcard::from_bytes(bytes).or_else(|error| {
+        let old: Result<Vec<crate::Collision>, ChangeRefusal> =
+            postcard::from_bytes(bytes).map_err(|_| error)?;
+        Ok(old.map(|collisions| ChangeOutcome { collisions, joined: None }))
+    })
 }
 
 /// Carries out one command, or finds the answer that it had the first time. A refusal is not remembered: it changed
@@ -130,10 +144,12 @@ fn answer(db: &Connection, command: &Command, effect: &mut Effect) -> Res<Bytes>
     if let Some(known) = known {
         return Ok(known.into());
     }
-    let mut step = Step { db, at: proposal.at, actor: &proposal.actor, effect };
+    let (actor, at) = (&proposal.actor, proposal.at);
+    let mut step = Step { db, proposal: proposal.id, at, actor, effect };
     step.carry_out(proposal.change)?;
     let collisions = std::mem::take(&mut step.effect.collisions);
-    let bytes = encode_answer(&Ok(ChangeOutcome { collisions }))?;
+    let joined = step.effect.joined.take();
+    let bytes = encode_answer(&Ok(ChangeOutcome { collisions, joined }))?;
     let sql = "insert into done (id, answer) values (?, ?)";
     db.prepare_cached(sql)?.execute(params![id.as_slice(), bytes.as_ref()])?;
     db.prepare_cached("delete from done where sequence <= ?")?
@@ -171,7 +187,8 @@ impl Step<'_> {
             Change::All(changes) => changes.into_iter().try_for_each(|c| self.change(c, depth + 1)),
             Change::PutDomain(domain) => self.put_domain(domain),
             Change::RemoveDomain(id) => self.remove_domain(id),
-            Change::PutAccount(account) => self.put_account(*account),
+            Change::PutAccount(account) => self.put_account(*account, None),
+            Change::PutAccountIn { account, site } => self.put_account(*account, Some(&site)),
             Change::RemoveAccount(id) => self.remove_account(id),
             Change::SetPassword { account, verifier } => self.set_password(account, verifier),
             Change::SetState { account, state } => self.set_state(account, state),
@@ -183,8 +200,8 @@ impl Step<'_> {
             Change::SourceProgress { source, watermark, problem } => {
                 self.source_progress(source, watermark, problem)
             }
-            Change::PutNode(node) => self.put_node(node),
-            Change::PutStore(store) => self.put_store(store),
+            Change::PutNodeV1(node) => self.put_node_v1(node),
+            Change::PutStoreV1(store) => self.put_store(store.into()),
             Change::PutSecret { name, ciphertext } => self.put_secret(name, &ciphertext),
             Change::PutEphemeral { space, key, value, expires, only_new } => {
                 self.put_ephemeral(space, key, value, expires.0, only_new)
@@ -193,6 +210,31 @@ impl Step<'_> {
                 self.say(text);
                 Ok(())
             }
+            other => self.change_cluster(other),
+        }
+    }
+
+    /// Nodes, stores and moves.
+    fn change_cluster(&mut self, change: Change) -> Res<()> {
+        match change {
+            Change::PutNode(node) => self.put_node(node),
+            Change::PutStore(store) => self.put_store(store),
+            Change::PutInvite(invite) => self.put_invite(invite),
+            Change::RevokeInvite(id) => self.revoke_invite(&id),
+            Change::Join(join) => self.join(*join),
+            Change::NodeReport { id, links, key, version, level } => {
+                self.node_report(id, links, key, version, level)
+            }
+            Change::SetSite { node, site } => self.set_site(node, &site),
+            Change::SetNodeState { node, state } => self.set_node_state(node, state),
+            Change::RemoveNode { id, force } => self.remove_node(id, force),
+            Change::SetLevel(level) => self.set_level(level),
+            Change::SetStore { account, store } => self.set_store(account, store),
+            Change::RetireStore(id) => self.retire_store(id),
+            Change::RemoveStore(id) => self.remove_store(id),
+            Change::PutMove(wish) => self.put_move(wish),
+            Change::MoveState { id, state } => self.move_state(id, state),
+            _ => Err(ChangeRefusal::Invalid("the change is not known".into()).into()),
         }
     }
 
@@ -223,6 +265,7 @@ fn concerns_administrators(change: &Change) -> bool {
     match change {
         Change::All(changes) => changes.iter().any(concerns_administrators),
         Change::PutAccount(_)
+        | Change::PutAccountIn { .. }
         | Change::RemoveAccount(_)
         | Change::SetState { .. }
         | Change::SetRights { .. }
@@ -234,11 +277,26 @@ fn concerns_administrators(change: &Change) -> bool {
         | Change::Set(_)
         | Change::PutSource(_)
         | Change::SourceProgress { .. }
-        | Change::PutNode(_)
-        | Change::PutStore(_)
+        | Change::PutNodeV1(_)
+        | Change::PutStoreV1(_)
         | Change::PutSecret { .. }
         | Change::PutEphemeral { .. }
-        | Change::Audit(_) => false,
+        | Change::Audit(_)
+        | Change::PutNode(_)
+        | Change::PutStore(_)
+        | Change::PutInvite(_)
+        | Change::RevokeInvite(_)
+        | Change::Join(_)
+        | Change::NodeReport { .. }
+        | Change::SetSite { .. }
+        | Change::SetNodeState { .. }
+        | Change::RemoveNode { .. }
+        | Change::SetLevel(_)
+        | Change::SetStore { .. }
+        | Change::RetireStore(_)
+        | Change::RemoveStore(_)
+        | Change::PutMove(_)
+        | Change::MoveState { .. } => false,
     }
 }
 

@@ -1,10 +1,10 @@
-//! Settings, nodes, stores and sources.
+//! Settings and sources.
 //!
 //! [`SETTINGS`] is the one table of settings: API, command line, pages and docs are derived from it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DomainId, SourceId, StoreId};
+use crate::{DomainId, SourceId};
 
 /// A change of one setting by name; the value is JSON of the type that the table names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,28 +13,6 @@ pub struct SettingChange {
     pub name: String,
     /// JSON text; `None` goes back to the default.
     pub value: Option<String>,
-}
-
-/// A node of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeInfo {
-    /// Its number.
-    pub id: u64,
-    /// Its host name.
-    pub host: String,
-    /// Its site.
-    pub site: String,
-}
-
-/// A store of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreInfo {
-    /// Its number; the number of its group.
-    pub id: StoreId,
-    /// Node that should lead it.
-    pub home: u64,
-    /// Nodes that have a replica.
-    pub replicas: Vec<u64>,
 }
 
 /// What kind of directory a source is.
@@ -215,6 +193,18 @@ settings! {
     QUEUE_GIVE_UP_HOURS = "queue.give_up_hours", integer(1, 720), "120";
     /// Default mailbox quota in bytes for new users; 0 is unlimited.
     QUOTA_BYTES = "mailbox.quota_bytes", integer(0, 1 << 50), "0";
+    /// Seconds that a node may be out of reach before its part is given to another one.
+    CLUSTER_REPLACE_AFTER = "cluster.replace_after_seconds", integer(30, 604_800), "600";
+    /// Replicas that new stores get.
+    CLUSTER_REPLICAS = "cluster.replicas", integer(1, 5), "3";
+    /// Most bytes per second that a node sends to fill a new replica; 0 is unlimited.
+    CLUSTER_RESEED_RATE = "cluster.reseed_bytes_per_second", integer(0, 10 << 30), "67108864";
+    /// Most bytes per second that moves of mailboxes copy on a node; 0 is unlimited.
+    CLUSTER_MOVE_RATE = "cluster.move_bytes_per_second", integer(0, 10 << 30), "67108864";
+    /// Mailboxes that a store moves at the same time.
+    CLUSTER_MOVES = "cluster.moves_at_once", integer(1, 64), "2";
+    /// Minutes that an invitation works.
+    CLUSTER_INVITE_MINUTES = "cluster.invite_minutes", integer(1, 10_080), "60";
     /// Port to send to at next hops. 25 but for tests.
     SMTP_REMOTE_PORT = "smtp.remote_port", integer(1, 65_535), "25";
 }

@@ -79,8 +79,13 @@ async fn what_was_changed_is_seen_at_once_and_after_a_restart() {
         "{refused:?}"
     );
     let setting = SettingChange { name: key::LDAP_SIZE_LIMIT.into(), value: Some("77".into()) };
-    let store = StoreInfo { id: StoreId(1), home: 1, replicas: vec![1] };
-    let host = NodeInfo { id: 1, host: "mail.example.test".into(), site: "here".into() };
+    let store = StoreInfo { id: StoreId(1), home: 1, replicas: vec![1], ..Default::default() };
+    let host = NodeInfo {
+        id: 1,
+        host: "mail.example.test".into(),
+        site: "here".into(),
+        ..NodeInfo::default()
+    };
     for change in [Change::Set(setting), Change::PutStore(store), Change::PutNode(host)] {
         directory.change(actor(), change).await.unwrap();
     }

@@ -149,11 +149,13 @@ impl<'a> Builder<'a> {
             id: self.parts.node,
             host: answers.host.to_ascii_lowercase(),
             site: answers.site.clone(),
+            ..NodeInfo::default()
         }));
         self.changes.push(Change::PutStore(StoreInfo {
             id: StoreId(1),
             home: self.parts.node,
             replicas: vec![self.parts.node],
+            ..StoreInfo::default()
         }));
         self.add_user(&answers.administrator, Rights::Full, &answers.domain).await;
         for user in &answers.users {

@@ -129,7 +129,12 @@ impl Office {
         let mut spec = spec(&lab, domain.id);
         adjust(&mut spec);
         let source = spec.id;
-        let store = StoreInfo { id: StoreId(2), home: 1, replicas: vec![1] };
+        let store = StoreInfo {
+            id: StoreId(2),
+            home: 1,
+            replicas: vec![1],
+            ..StoreInfo::default()
+        };
         directory
             .change(
                 actor(),

@@ -25,7 +25,7 @@ impl Step<'_> {
     }
 
     /// [`crate::Change::PutAccount`].
-    pub(super) fn put_account(&mut self, mut account: Account) -> Res<()> {
+    pub(super) fn put_account(&mut self, mut account: Account, site: Option<&str>) -> Res<()> {
         if rows::domain(self.db, account.domain)?.is_none() {
             return Err(ChangeRefusal::NotFound("domain".into()).into());
         }
@@ -37,6 +37,8 @@ impl Step<'_> {
             if is_mapped(&account) {
                 self.note_kept(before, &account)?;
             }
+        } else {
+            self.place(&mut account, site)?;
         }
         self.write(before.as_ref(), account)
     }
@@ -66,6 +68,8 @@ impl Step<'_> {
             if new.password.is_none() && account.origin == Origin::Local {
                 new.password.clone_from(&old.password);
             }
+            // where a mailbox is, is changed by a move and by nothing else
+            new.store = old.store;
             if (moved || before.name != account.name) && crate::name::local(&before.name).is_some()
             {
                 self.keep_old_address(before, account)?;
@@ -203,6 +207,7 @@ impl Step<'_> {
         for group in rows::ids(self.db, sql, [id.0.as_bytes()])? {
             self.drop_member(group, id)?;
         }
+        self.end_moves_of(id)?;
         rows::remove_account(self.db, id)?;
         self.effect.accounts.insert(id);
         self.effect.freed = true;

@@ -1,4 +1,4 @@
-//! Changes of settings, sources, nodes, stores and secrets.
+//! Changes of settings, sources and secrets.
 
 use rusqlite::params;
 
@@ -6,10 +6,7 @@ use super::{
     rows,
     step::{Res, Step},
 };
-use crate::{
-    AccountId, ChangeRefusal, NodeInfo, SettingChange, SourceId, SourceSpec, StoreInfo, name,
-    settings,
-};
+use crate::{AccountId, ChangeRefusal, SettingChange, SourceId, SourceSpec, name, settings};
 
 /// Largest secret in bytes.
 const MAX_SECRET: usize = 1 << 20;
@@ -96,28 +93,6 @@ impl Step<'_> {
             watermark,
             problem: Some(problem),
         })
-    }
-
-    /// [`crate::Change::PutNode`].
-    pub(super) fn put_node(&mut self, node: NodeInfo) -> Res<()> {
-        if name::domain(&node.host).is_none() {
-            return Err(ChangeRefusal::BadName(node.host).into());
-        }
-        let id = i64::try_from(node.id).map_err(|_| invalid("the number is too large"))?;
-        self.effect.configuration = true;
-        self.say(format!("node {} is {} at site {}", node.id, node.host, node.site));
-        Ok(rows::put(self.db, "node", id, &node)?)
-    }
-
-    /// [`crate::Change::PutStore`].
-    pub(super) fn put_store(&mut self, store: StoreInfo) -> Res<()> {
-        if !store.replicas.contains(&store.home) {
-            return Err(invalid("the home of a store is one of its replicas").into());
-        }
-        let id = i64::try_from(store.id.0).map_err(|_| invalid("the number is too large"))?;
-        self.effect.configuration = true;
-        self.say(format!("store {} has its home on node {}", store.id.0, store.home));
-        Ok(rows::put(self.db, "store", id, &store)?)
     }
 
     /// [`crate::Change::PutSecret`].

@@ -3,7 +3,7 @@
 use posthouse_cluster::{MachineError, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{rows, step::Effect, step::Stop, sync};
+use super::{facts, rows, step::Effect, step::Stop, sync};
 use crate::{
     Account, Update,
     index::{Configuration, Index},
@@ -23,6 +23,7 @@ pub(super) fn index(db: &Connection) -> Result<Index> {
         index.put_account(super::schema::decode::<Account>("account", data)?);
     }
     index.set_configuration(configuration(db)?);
+    index.moves = rows::all(db, "move")?;
     let mut statement = db.prepare("select space, key, value, expires from ephemeral")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
@@ -58,6 +59,9 @@ fn configuration(db: &Connection) -> Result<Configuration> {
             .collect(),
         nodes: rows::all(db, "node")?,
         stores: rows::all(db, "store")?,
+        invites: rows::all(db, "invite")?,
+        level: facts::level(db)?,
+        cluster: facts::get(db, facts::Fact::ClusterId)?,
         collisions: degraded.into_iter().map(|d| d.collision).collect(),
     })
 }
@@ -76,6 +80,9 @@ pub(super) fn follow(db: &Connection, live: &Live, effect: &Effect) -> Result<()
     }
     if effect.domains || effect.configuration {
         live.tell(Update::Configuration);
+    }
+    if effect.moves {
+        live.tell(Update::Moves);
     }
     let spaces: std::collections::BTreeSet<&String> =
         effect.ephemerals.iter().map(|(space, _)| space).collect();
@@ -100,6 +107,7 @@ fn follow_parts(db: &Connection, live: &Live, effect: &Effect) -> Result<()> {
         ephemerals.push((space.clone(), key.clone(), row));
     }
     let configuration = effect.configuration.then(|| configuration(db)).transpose()?;
+    let moves = effect.moves.then(|| rows::all(db, "move")).transpose()?;
     let mut index = live.index.write();
     for (id, account) in accounts {
         match account {
@@ -114,6 +122,9 @@ fn follow_parts(db: &Connection, live: &Live, effect: &Effect) -> Result<()> {
             }
             None => index.remove_ephemeral(&space, &key),
         }
+    }
+    if let Some(moves) = moves {
+        index.moves = moves;
     }
     if let Some(configuration) = configuration {
         index.set_configuration(configuration);

@@ -2,10 +2,9 @@
 
 use posthouse_cluster::MachineError;
 use rusqlite::{Connection, OptionalExtension, params};
-use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::schema::{decode, encode};
+use super::schema::{Row, decode, encode};
 use crate::{
     Account, AccountId, Domain, DomainId, Kind, Origin, Rights, SourceId,
     claim::{Claim, DomainNames},
@@ -32,7 +31,7 @@ pub(crate) fn own_rights(account: &Account) -> Rights {
     }
 }
 
-fn object<T: DeserializeOwned>(
+fn object<T: Row>(
     db: &Connection,
     table: &str,
     sql: &str,
@@ -44,7 +43,7 @@ fn object<T: DeserializeOwned>(
 }
 
 /// All objects of a table, in the order of their keys.
-pub(crate) fn all<T: DeserializeOwned>(db: &Connection, table: &str) -> Result<Vec<T>> {
+pub(crate) fn all<T: Row>(db: &Connection, table: &str) -> Result<Vec<T>> {
     let mut statement = db.prepare(&format!("select data from {table} order by id"))?;
     let mut rows = statement.query([])?;
     let mut objects = Vec::new();
@@ -55,7 +54,7 @@ pub(crate) fn all<T: DeserializeOwned>(db: &Connection, table: &str) -> Result<V
 }
 
 /// Writes an object with a single key column `id`.
-pub(crate) fn put<T: Serialize>(
+pub(crate) fn put<T: Row>(
     db: &Connection,
     table: &str,
     id: impl rusqlite::ToSql,
@@ -76,6 +75,30 @@ pub(crate) fn account(db: &Connection, id: AccountId) -> Result<Option<Account>>
 
 pub(crate) fn source(db: &Connection, id: SourceId) -> Result<Option<crate::SourceSpec>> {
     object(db, "source", "select data from source where id = ?", id.0.as_bytes())
+}
+
+pub(crate) fn node(db: &Connection, id: u64) -> Result<Option<crate::NodeInfo>> {
+    let Ok(id) = i64::try_from(id) else { return Ok(None) };
+    object(db, "node", "select data from node where id = ?", id)
+}
+
+pub(crate) fn store(db: &Connection, id: crate::StoreId) -> Result<Option<crate::StoreInfo>> {
+    let Ok(id) = i64::try_from(id.0) else { return Ok(None) };
+    object(db, "store", "select data from store where id = ?", id)
+}
+
+pub(crate) fn invite(db: &Connection, id: &crate::InviteId) -> Result<Option<crate::Invite>> {
+    object(db, "invite", "select data from invite where id = ?", id.as_slice())
+}
+
+pub(crate) fn mailbox_move(db: &Connection, id: u128) -> Result<Option<crate::MailboxMove>> {
+    object(db, "move", "select data from move where id = ?", id.to_be_bytes().as_slice())
+}
+
+/// Whether a table has any row.
+pub(crate) fn any(db: &Connection, table: &str) -> Result<bool> {
+    let sql = format!("select exists (select 1 from {table})");
+    Ok(db.prepare_cached(&sql)?.query_row([], |row| row.get(0))?)
 }
 
 /// An id column.
@@ -132,7 +155,7 @@ pub(crate) fn put_account(db: &Connection, account: &Account) -> Result<()> {
     if let Kind::Group(group) = &account.kind {
         put_members(db, account.id, &group.members)?;
     }
-    Ok(())
+    super::mailboxes::note(db, account)
 }
 
 fn put_members(db: &Connection, group: AccountId, members: &[AccountId]) -> Result<()> {
@@ -152,6 +175,7 @@ fn put_members(db: &Connection, group: AccountId, members: &[AccountId]) -> Resu
 
 /// Removes everything that is kept of an account, its claims and memberships included.
 pub(crate) fn remove_account(db: &Connection, account: AccountId) -> Result<()> {
+    super::mailboxes::forget(db, account)?;
     for sql in [
         "delete from account where id = ?",
         "delete from claim where account = ?",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use posthouse_cluster::{MachineError, Timestamp};
 use rusqlite::Connection;
 
-use crate::{AccountId, Actor, ChangeRefusal, Collision};
+use crate::{AccountId, Actor, ChangeRefusal, Collision, Joined};
 
 /// Why a handler ends early.
 #[derive(Debug)]
@@ -42,6 +42,10 @@ pub(crate) struct Effect {
     pub(crate) accounts: BTreeSet<AccountId>,
     pub(crate) domains: bool,
     pub(crate) configuration: bool,
+    /// Moves of mailboxes changed.
+    pub(crate) moves: bool,
+    /// What the node that joined became.
+    pub(crate) joined: Option<Joined>,
     pub(crate) ephemerals: BTreeSet<(String, Vec<u8>)>,
     pub(crate) collisions: Vec<Collision>,
     /// A name or address became free: degraded accounts may have it now.
@@ -57,12 +61,15 @@ impl Effect {
         self.ephemerals.extend(other.ephemerals);
         self.domains |= other.domains;
         self.configuration |= other.configuration;
+        self.moves |= other.moves;
     }
 }
 
 /// What a handler works with.
 pub(crate) struct Step<'a> {
     pub(crate) db: &'a Connection,
+    /// Number of the proposal: random.
+    pub(crate) proposal: u128,
     pub(crate) at: Timestamp,
     pub(crate) actor: &'a Actor,
     pub(crate) effect: &'a mut Effect,

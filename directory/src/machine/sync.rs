@@ -8,7 +8,7 @@ use super::{
     check,
     domains::qualified,
     rows,
-    schema::{decode, encode},
+    schema::{Row, decode, encode},
     step::{Res, Step},
 };
 use crate::{
@@ -108,6 +108,8 @@ impl Step<'_> {
         check::check_rest(&mut account, self.db)?;
         if let Some(before) = &before {
             self.merge(before, &mut account)?;
+        } else {
+            self.place(&mut account, None)?;
         }
         self.leave_out_taken(&mut account, &mut problems)?;
         self.write(before.as_ref(), account)?;
@@ -284,6 +286,8 @@ pub(crate) struct Degraded {
     /// The account as the source has it.
     wanted: Account,
 }
+
+impl Row for Degraded {}
 
 /// All degraded accounts.
 pub(crate) fn degraded(db: &rusqlite::Connection) -> Res<Vec<Degraded>> {

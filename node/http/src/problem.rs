@@ -101,6 +101,10 @@ impl From<ChangeError> for Problem {
                     .remedy("Nothing was changed. Try again in a moment.")
             }
             ChangeError::Storage(text) => storage(&text),
+            read_only @ ChangeError::NoMajority(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "read_only", read_only.to_string())
+                    .remedy("Wait until the other nodes can be reached, or change it there.")
+            }
         }
     }
 }
@@ -129,6 +133,22 @@ impl From<ChangeRefusal> for Problem {
             ChangeRefusal::Invalid(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
             }
+            ChangeRefusal::InviteUnknown => conflict("invite_unknown"),
+            ChangeRefusal::InviteUsed(_) => conflict("invite_used"),
+            ChangeRefusal::InviteExpired => conflict("invite_expired"),
+            ChangeRefusal::InviteRevoked => conflict("invite_revoked"),
+            ChangeRefusal::InviteHost(_) => conflict("invite_host"),
+            ChangeRefusal::HostTaken { .. } => conflict("host_taken"),
+            ChangeRefusal::KeyTaken(_) => conflict("key_taken"),
+            ChangeRefusal::NodeRemoved(_) => conflict("node_removed"),
+            ChangeRefusal::WouldLose(_) => conflict("would_lose")
+                .remedy("Move the mailboxes or add a replica first."),
+            ChangeRefusal::LastNode => conflict("last_node"),
+            ChangeRefusal::LevelTooLow { .. } => conflict("level_too_low"),
+            ChangeRefusal::BadLevel { .. } => conflict("bad_level"),
+            ChangeRefusal::StoreInUse(_) => conflict("store_in_use"),
+            ChangeRefusal::MoveOpen(_) => conflict("move_open"),
+            ChangeRefusal::MoveStep { .. } => conflict("move_step"),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
             Ok(Update::Configuration) | Err(RecvError::Lagged(_)) => {
                 pending.extend(everybody(&parts).iter().map(|account| account.id));
             }
-            Ok(Update::Ephemeral(_)) => {}
+            Ok(Update::Ephemeral(_) | Update::Moves) => {}
             Err(RecvError::Closed) => return,
         }
     }

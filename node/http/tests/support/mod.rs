@@ -236,8 +236,14 @@ async fn set_up(directory: &Directory, domain: DomainId) {
             id: 1,
             host: "mail.example.test".to_owned(),
             site: "main".to_owned(),
+            ..NodeInfo::default()
         }),
-        Change::PutStore(StoreInfo { id: StoreId(1), home: 1, replicas: vec![1] }),
+        Change::PutStore(StoreInfo {
+            id: StoreId(1),
+            home: 1,
+            replicas: vec![1],
+            ..StoreInfo::default()
+        }),
     ];
     directory.change(Actor::System("set-up".to_owned()), Change::All(changes)).await.unwrap();
 }

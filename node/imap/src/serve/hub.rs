@@ -61,7 +61,7 @@ impl Hub {
         tokio::spawn(follow(Arc::downgrade(&hub), updates, |hub, update| {
             let whose = match update {
                 Some(Update::Account(account)) => Some(MailboxId(account.0)),
-                Some(Update::Ephemeral(_)) => return,
+                Some(Update::Ephemeral(_) | Update::Moves) => return,
                 Some(Update::Configuration) | None => None,
             };
             hub.tell(whose, |signal| {
