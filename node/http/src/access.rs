@@ -159,10 +159,9 @@ pub(crate) async fn enforce(
 }
 
 fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Problem> {
-    let need = request
-        .extensions()
-        .get::<MatchedPath>()
-        .and_then(|path| api::need(request.method(), path.as_str()))
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let need = path
+        .and_then(|path| api::need(request.method(), path))
         .ok_or_else(|| {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -179,6 +178,9 @@ fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Problem
     }
     let caller = caller.ok_or_else(Problem::not_signed_on)?;
     caller.check(need)?;
+    if path.is_some_and(|path| api::changes_settings(request.method(), path)) {
+        api::check_writable(context)?;
+    }
     Ok(Some(caller))
 }
 

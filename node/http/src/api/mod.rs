@@ -3,6 +3,7 @@
 mod accounts;
 mod aliases;
 mod audit;
+mod cluster;
 mod contacts;
 mod demo;
 mod demo_names;
@@ -10,7 +11,6 @@ mod domains;
 mod failures;
 mod groups;
 mod keytab;
-mod nodes;
 mod people;
 mod queue;
 mod resolve;
@@ -28,6 +28,8 @@ use serde_json::json;
 use utoipa::OpenApi;
 
 use crate::{Context, Need, access};
+
+pub(crate) use cluster::check_writable;
 
 /// Where the API lives.
 pub const API_PREFIX: &str = "/api/v1";
@@ -108,7 +110,13 @@ operations! {
     DELETE "/contacts/{id}"            ChangeAccounts contacts::remove_contact;
     GET    "/resolve"                  SeeAccounts    resolve::resolve_address;
     GET    "/status"                   Read           status::status;
-    GET    "/nodes"                    Read           nodes::list_nodes;
+    GET    "/cluster"                  Read           cluster::cluster_status;
+    GET    "/cluster/writable"         SignedOn       cluster::cluster_writable;
+    GET    "/cluster/invites"          Read           cluster::list_invites;
+    POST   "/cluster/invites"          Full           cluster::create_invite;
+    DELETE "/cluster/invites/{id}"     Full           cluster::revoke_invite;
+    GET    "/cluster/moves"            Read           cluster::list_moves;
+    POST   "/cluster/orders"           Full           cluster::give_order;
     GET    "/settings"                 Read           settings::list_settings;
     PUT    "/settings/{name}"          Full           settings::set_setting;
     GET    "/sources"                  Read           sources::list_sources;
@@ -136,6 +144,24 @@ static NEEDS: LazyLock<HashMap<(&'static str, &'static str), Need>> = LazyLock::
         .map(|operation| ((operation.method, operation.path), operation.need))
         .collect()
 });
+
+/// Changes that do not change settings, or that mend a lost majority: they work on a node that is cut off from it.
+/// All others are refused there at once, with the reason.
+const WITHOUT_MAJORITY: &[(&str, &str)] = &[
+    ("POST", "/sources/preview"),
+    ("POST", "/queue/retry"),
+    ("POST", "/queue/{id}/retry"),
+    ("DELETE", "/queue/{id}"),
+    ("POST", "/cluster/orders"),
+    ("POST", "/session"),
+    ("DELETE", "/session"),
+];
+
+/// Whether an operation changes settings.
+pub(crate) fn changes_settings(method: &Method, matched_path: &str) -> bool {
+    let path = matched_path.strip_prefix(API_PREFIX).unwrap_or_default();
+    !method.is_safe() && !WITHOUT_MAJORITY.contains(&(method.as_str(), path))
+}
 
 /// What an operation needs; `None` if there is none of that method and path.
 pub(crate) fn need(method: &Method, matched_path: &str) -> Option<Need> {

@@ -58,6 +58,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cluster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The state of the cluster, as this node sees it and as the others answer it. */
+        get: operations["cluster_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cluster/invites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists invites. Their codes are shown only when they are made. */
+        get: operations["list_invites"];
+        put?: never;
+        /** Makes an invite for one node. The answer holds its code, once. */
+        post: operations["create_invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cluster/invites/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Makes an invite worthless. */
+        delete: operations["revoke_invite"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cluster/moves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists moves of mailboxes: running and waiting ones first, then the last ended ones. */
+        get: operations["list_moves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cluster/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Changes the cluster, or says what that would do. What takes long has begun when the answer comes. */
+        post: operations["give_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cluster/writable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether settings can be changed here at this moment. */
+        get: operations["cluster_writable"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/contacts": {
         parameters: {
             query?: never;
@@ -217,23 +320,6 @@ export interface paths {
         get: operations["list_keytab"];
         /** Takes a keytab into use: the file as it is. */
         put: operations["put_keytab"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/nodes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists nodes and stores. */
-        get: operations["list_nodes"];
-        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -769,12 +855,331 @@ export interface components {
             /** @description By whom: an address, or what the node did by itself. */
             who: string;
         };
-        /** @description Nodes and stores of the cluster. */
-        ClusterView: {
-            /** @description Nodes. */
-            nodes: components["schemas"]["NodeView"][];
-            /** @description Stores. */
-            stores: components["schemas"]["StoreView"][];
+        /** @description The cluster's certificate authority. */
+        AuthorityView: {
+            /**
+             * Format: int64
+             * @description Days until it ends.
+             */
+            days?: number | null;
+            /** @description SHA-256 of its certificate, in hexadecimal. */
+            fingerprint: string;
+            /** @description SHA-256 of the new one while it is being replaced; empty when it is not. */
+            next_fingerprint: string;
+            /** @description Nodes that have not yet a certificate of the new one. */
+            waiting_for: number[];
+        };
+        /** @description How one node reaches another, measured by the first. */
+        ClusterLink: {
+            /**
+             * Format: int64
+             * @description Who measured.
+             */
+            from: number;
+            /** @description Why it is not reachable. */
+            problem: string;
+            /** @description Whether it answered. */
+            reachable: boolean;
+            /**
+             * Format: int64
+             * @description Round trip in microseconds, median of the last measurements.
+             */
+            round_trip_us?: number | null;
+            /**
+             * Format: int64
+             * @description Who was measured.
+             */
+            to: number;
+        };
+        /** @description A node. */
+        ClusterNode: {
+            /** @description Where other nodes reach it. */
+            addresses: string[];
+            /**
+             * Format: int64
+             * @description Days until its node certificate ends.
+             */
+            certificate_days?: number | null;
+            /**
+             * Format: int64
+             * @description Its clock minus ours in milliseconds.
+             */
+            clock_difference_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Free bytes where its data is.
+             */
+            disk_free?: number | null;
+            /**
+             * Format: int64
+             * @description Size of that disk in bytes.
+             */
+            disk_total?: number | null;
+            /**
+             * Format: int64
+             * @description Entries of the domain group that it has still to apply.
+             */
+            domain_lag?: number | null;
+            /** @description Its host name. */
+            host: string;
+            /**
+             * Format: int64
+             * @description Its number, never used again.
+             */
+            id: number;
+            /**
+             * Format: int32
+             * @description Highest level of commands that it understands.
+             */
+            level: number;
+            /** @description What is wrong with it, in words; empty when all is well. */
+            problem: string;
+            /** @description Whether it answers the node that was asked. */
+            reachable: boolean;
+            /**
+             * Format: int64
+             * @description Since when it has (not) answered.
+             */
+            since?: number | null;
+            /** @description Its site. */
+            site: string;
+            /** @description Its state. */
+            state: components["schemas"]["ClusterNodeState"];
+            /** @description Stores of which it has a replica. */
+            stores_held: number[];
+            /** @description Stores that it leads. */
+            stores_led: number[];
+            /**
+             * Format: int64
+             * @description How long it has been running, in seconds.
+             */
+            uptime?: number | null;
+            /** @description Version of its program. */
+            version: string;
+            /** @description What would be lost or stop if it died for good at this moment, in words. */
+            what_if_lost: string;
+        };
+        /**
+         * @description State of a node in the cluster.
+         * @enum {string}
+         */
+        ClusterNodeState: "active" | "draining" | "removed";
+        /** @description Something that changes the cluster. All can be tried with a dry run first. */
+        ClusterOrder: {
+            /** @description It is dead: go on although something may be lost. The plan says what. */
+            force?: boolean;
+            /** @enum {string} */
+            kind: "remove";
+            /**
+             * Format: int64
+             * @description Which.
+             */
+            node: number;
+        } | {
+            /** @enum {string} */
+            kind: "leave";
+        } | {
+            /** @enum {string} */
+            kind: "replace";
+            /**
+             * Format: int64
+             * @description The dead node.
+             */
+            node: number;
+        } | {
+            /** @enum {string} */
+            kind: "set_site";
+            /**
+             * Format: int64
+             * @description Which.
+             */
+            node: number;
+            /** @description The site. */
+            site: string;
+        } | {
+            /** @description Whether to end it. */
+            finish?: boolean;
+            /** @enum {string} */
+            kind: "rotate_authority";
+        } | {
+            /** @enum {string} */
+            kind: "promote";
+            /**
+             * Format: int64
+             * @description The node of the learner.
+             */
+            node: number;
+            /**
+             * Format: int64
+             * @description The store.
+             */
+            store: number;
+        } | {
+            /**
+             * Format: uuid
+             * @description Whose.
+             */
+            account: string;
+            /** @enum {string} */
+            kind: "move_mailbox";
+            /**
+             * Format: int64
+             * @description The new store.
+             */
+            store: number;
+        } | {
+            /**
+             * Format: uuid
+             * @description Which.
+             */
+            id: string;
+            /** @enum {string} */
+            kind: "cancel_move";
+        } | {
+            /** @enum {string} */
+            kind: "drain";
+            /**
+             * Format: int64
+             * @description Which.
+             */
+            node: number;
+        } | {
+            /** @enum {string} */
+            kind: "set_replicas";
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            replicas: number;
+            /**
+             * Format: int64
+             * @description The store.
+             */
+            store: number;
+        } | {
+            /** @enum {string} */
+            kind: "transfer";
+            /**
+             * Format: int64
+             * @description The node.
+             */
+            node: number;
+            /**
+             * Format: int64
+             * @description The store.
+             */
+            store: number;
+        };
+        /** @description What came of an order. */
+        ClusterOutcome: components["schemas"]["ClusterPlan"] & {
+            /** @description Whether it was done or begun; not after a dry run or a refusal. */
+            done: boolean;
+            invite?: components["schemas"]["NewInvite"] | null;
+        };
+        /** @description What an order means. */
+        ClusterPlan: {
+            /** @description Why it is not done; empty when it can be. */
+            refuses: string[];
+            /** @description What is done, in order, one sentence each. */
+            steps: string[];
+            /** @description What the administrator should know before: what may be lost, what stops for how long. */
+            warnings: string[];
+        };
+        /** @description A replica of a store. */
+        ClusterReplica: {
+            /** @description Whether it has everything: entries and bodies. */
+            complete: boolean;
+            /**
+             * Format: int64
+             * @description Entries that it has still to get.
+             */
+            lag?: number | null;
+            /**
+             * Format: int64
+             * @description Bodies that it has still to get.
+             */
+            missing_bodies?: number | null;
+            /**
+             * Format: int64
+             * @description Where.
+             */
+            node: number;
+            /**
+             * Format: double
+             * @description How far its seeding is, in percent; missing when it is not being seeded.
+             */
+            progress?: number | null;
+            /** @description Whether it answers the leader. */
+            reachable: boolean;
+            /** @description Whether it votes. */
+            voter: boolean;
+        };
+        /** @description The state of the cluster. What no node could tell is missing. Times are milliseconds since the Unix epoch. */
+        ClusterStatus: {
+            /** @description Who certifies nodes. */
+            authority: components["schemas"]["AuthorityView"];
+            /** @description The group that replicates the directory and all settings. */
+            domain_group: components["schemas"]["DomainGroupView"];
+            /** @description How each node reaches each other one. */
+            matrix: components["schemas"]["ClusterLink"][];
+            /** @description Moves of mailboxes that run or wait. */
+            moves: components["schemas"]["MoveView"][];
+            /** @description Name of the cluster: its primary domain. */
+            name: string;
+            /** @description All nodes, removed ones too. */
+            nodes: components["schemas"]["ClusterNode"][];
+            /** @description What the cluster is about to do by itself. */
+            planned: components["schemas"]["PlannedAction"][];
+            /** @description Why not, in whole sentences; empty when they can. */
+            read_only_reason: string;
+            /** @description Whether settings can be changed here at this moment. */
+            settings_writable: boolean;
+            /** @description All stores. */
+            stores: components["schemas"]["ClusterStore"][];
+            /**
+             * Format: int64
+             * @description The node that answers.
+             */
+            this_node: number;
+            /** @description What needs attention, the gravest first, one sentence each. */
+            warnings: string[];
+        };
+        /** @description A store. */
+        ClusterStore: {
+            /**
+             * Format: int64
+             * @description Size in bytes, bodies included.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description The node that should lead it.
+             */
+            home: number;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            id: number;
+            /**
+             * Format: int64
+             * @description The node that leads it; missing while there is none.
+             */
+            leader?: number | null;
+            /**
+             * Format: int64
+             * @description Mailboxes in it.
+             */
+            mailboxes: number;
+            /** @description Whether a majority of its voters answers: mail is taken and changes are possible. */
+            quorum: boolean;
+            /** @description Its replicas. */
+            replicas: components["schemas"]["ClusterReplica"][];
+            /**
+             * Format: int32
+             * @description How many replicas it should have.
+             */
+            wanted: number;
         };
         /** @description A contact to make or to change. */
         ContactInput: components["schemas"]["AccountInput"] & {
@@ -840,6 +1245,25 @@ export interface components {
              * @description Users to make.
              */
             total: number;
+        };
+        /** @description The group of the directory. */
+        DomainGroupView: {
+            /**
+             * Format: int64
+             * @description The node that leads it; missing while there is none.
+             */
+            leader?: number | null;
+            /** @description Nodes that have it without a vote. */
+            learners: number[];
+            /**
+             * Format: int32
+             * @description Level of commands that all nodes understand.
+             */
+            level: number;
+            /** @description Whether a majority of the voters answers. */
+            quorum: boolean;
+            /** @description Nodes that vote. */
+            voters: number[];
         };
         /** @description A domain to make or to change. */
         DomainInput: {
@@ -918,6 +1342,48 @@ export interface components {
             /** @description Rights that members get. */
             rights: components["schemas"]["RightsName"];
         };
+        /** @description An invite to make. */
+        InviteInput: {
+            /** @description Only a node of this host name may use it; empty: any. */
+            host?: string;
+            /**
+             * Format: int32
+             * @description How long it is good, in minutes, up to seven days; one hour if missing.
+             */
+            minutes?: number | null;
+        };
+        /**
+         * @description What became of an invite.
+         * @enum {string}
+         */
+        InviteState: "open" | "used" | "expired" | "revoked";
+        /** @description An invite as it is listed: without its code. */
+        InviteView: {
+            /**
+             * Format: int64
+             * @description When it was made.
+             */
+            created: number;
+            /**
+             * Format: int64
+             * @description When it stops being good.
+             */
+            expires: number;
+            /** @description Only a node of this name may use it; empty: any. */
+            host: string;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description The node that joined with it.
+             */
+            node?: number | null;
+            /** @description What became of it. */
+            state: components["schemas"]["InviteState"];
+        };
         /** @description Entries of the keytab: never the keys. */
         KeytabView: {
             /** @description Principal, key version and encryption type of each entry, in words. */
@@ -939,6 +1405,87 @@ export interface components {
             /** @description Its name. */
             name: string;
         };
+        /**
+         * @description How far a move is.
+         * @enum {string}
+         */
+        MoveState: "waiting" | "copying" | "switching" | "cleaning" | "done" | "cancelled" | "failed";
+        /** @description A move of a mailbox to another store. */
+        MoveView: {
+            /**
+             * Format: uuid
+             * @description Whose mailbox.
+             */
+            account: string;
+            /**
+             * Format: int64
+             * @description Bytes to copy; 0 while unknown.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes copied.
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description When it was asked for.
+             */
+            created: number;
+            /**
+             * Format: int64
+             * @description When it ended.
+             */
+            ended?: number | null;
+            /**
+             * Format: int64
+             * @description From this store.
+             */
+            from: number;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description Messages in the mailbox; 0 while unknown.
+             */
+            messages: number;
+            /**
+             * Format: int64
+             * @description Messages copied.
+             */
+            messages_done: number;
+            /** @description Its name. */
+            name: string;
+            /** @description Why it waits or failed, in words. */
+            problem: string;
+            /** @description How far it is. */
+            state: components["schemas"]["MoveState"];
+            /**
+             * Format: int64
+             * @description To this store.
+             */
+            to: number;
+        };
+        /** @description A new invite, shown once. */
+        NewInvite: {
+            /** @description Addresses in the code: the new node must reach one of them. */
+            addresses: string[];
+            /** @description The code. Whoever has it can join one node until it expires. */
+            code: string;
+            /**
+             * Format: int64
+             * @description When it stops being good.
+             */
+            expires: number;
+            /**
+             * Format: uuid
+             * @description Its id, for revoking it.
+             */
+            id: string;
+        };
         /** @description A new password. Deliberately without Debug. */
         NewPassword: {
             /**
@@ -954,17 +1501,12 @@ export interface components {
             /** @description Whether the account may be used. */
             enabled: boolean;
         };
-        /** @description A node. */
-        NodeView: {
-            /** @description Its host name. */
-            host: string;
-            /**
-             * Format: int64
-             * @description Its number.
-             */
-            id: number;
-            /** @description Its site. */
-            site: string;
+        /** @description An order to the cluster. */
+        OrderInput: {
+            /** @description Only say what it would do. */
+            dry_run?: boolean;
+            /** @description What. */
+            order: components["schemas"]["ClusterOrder"];
         };
         /** @description Old and new password. Deliberately without Debug. */
         OwnPassword: {
@@ -1026,6 +1568,13 @@ export interface components {
              * @default
              */
             title: string;
+        };
+        /** @description Something that the cluster is about to do by itself. */
+        PlannedAction: {
+            /** @description What, such as `node 4 becomes a voter of the domain group`. */
+            action: string;
+            /** @description Why. */
+            reason: string;
         };
         /** @description A source to try. */
         PreviewInput: components["schemas"]["SourceInput"] & {
@@ -1359,21 +1908,6 @@ export interface components {
             /** @description What was found. */
             found: string;
         };
-        /** @description A store. */
-        StoreView: {
-            /**
-             * Format: int64
-             * @description The node that should lead it.
-             */
-            home: number;
-            /**
-             * Format: int64
-             * @description Its number.
-             */
-            id: number;
-            /** @description Nodes that have a replica. */
-            replicas: number[];
-        };
         /** @description One target. */
         TargetView: {
             /** @description The address that is shown for the mailbox, or the address elsewhere. */
@@ -1486,6 +2020,13 @@ export interface components {
             rights: components["schemas"]["RightsName"];
             /** @description Version of the program. */
             version: string;
+        };
+        /** @description Whether settings can be changed on this node at this moment. */
+        Writable: {
+            /** @description Why not, in whole sentences; empty when they can. */
+            reason: string;
+            /** @description Whether they can. */
+            settings_writable: boolean;
         };
     };
     responses: never;
@@ -1678,6 +2219,211 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditLine"][];
+                };
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterStatus"];
+                };
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_invites: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InviteView"][];
+                };
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InviteInput"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewInvite"];
+                };
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Revoked */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_moves: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MoveView"][];
+                };
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    give_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderInput"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClusterOutcome"];
+                };
+            };
+            /** @description Not done; the problem says why and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cluster_writable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Writable"];
                 };
             };
             /** @description Not done; the problem says why and what to do. */
@@ -2280,34 +3026,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["KeytabView"];
-                };
-            };
-            /** @description Not done; the problem says why and what to do. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_nodes: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ClusterView"];
                 };
             };
             /** @description Not done; the problem says why and what to do. */
