@@ -1,8 +1,10 @@
-//! A simulated environment, for tests: a clock that moves when told, randomness from a seed, a disk
+//! A simulated environment, for tests: clocks that move when told, randomness from a seed, a disk
 //! in memory that forgets what was not synced, and workers that are tasks of one runtime.
 //!
-//! Run it on a current-thread runtime: then one seed gives one history, as far as the code under test
-//! takes everything from its [`Environment`].
+//! [`environment`] is for one node: run it on a current-thread runtime. [`World`] is for many, with a
+//! network between them that breaks as told. One seed gives one history, as far as the code under
+//! test takes everything from its [`Environment`] and [`Network`](crate::network::Network).
+//! [`history`] judges what clients saw.
 
 use std::{
     collections::BTreeMap,
@@ -23,10 +25,26 @@ use crate::{
 };
 
 mod disk;
+pub mod history;
+#[cfg(any(test, feature = "simulation"))]
+mod host;
+#[cfg(any(test, feature = "simulation"))]
+mod net;
+#[cfg(any(test, feature = "simulation"))]
+pub mod plant;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "simulation"))]
+mod world;
 
 pub use disk::{Crash, Lie, SimDisk};
+#[cfg(any(test, feature = "simulation"))]
+pub use net::{Exchange, Link, SimNetwork, Wires};
+#[cfg(any(test, feature = "simulation"))]
+pub use world::{Boot, Sequence, World};
+
+#[cfg(all(feature = "simulation", not(debug_assertions)))]
+compile_error!("simulation, with its planted faults, is for tests and not for releases");
 
 /// When simulated time begins: 2026-01-01, UTC.
 const START: u64 = 1_767_225_600_000;
@@ -145,6 +163,11 @@ impl Random for SimRandom {
     }
 }
 
+/// A real thread: whoever uses it leaves the simulation.
+fn real_thread(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
+}
+
 /// Runs everything as tasks of the current runtime, workers too.
 pub struct SimSpawner;
 
@@ -153,9 +176,8 @@ impl Spawner for SimSpawner {
         tokio::spawn(task);
     }
 
-    /// A real thread: whoever uses it leaves the simulation.
     fn thread(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-        std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
+        real_thread(name, body)
     }
 
     fn worker(&self, _name: &str, task: BoxFuture<()>) -> io::Result<()> {

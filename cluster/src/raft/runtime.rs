@@ -14,6 +14,7 @@ thread_local! {
 }
 
 /// Exchanges the sequence that this thread's consensus draws from.
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) fn exchange_random(random: &mut Option<ChaCha12Rng>) {
     SEEDED.with_borrow_mut(|seeded| std::mem::swap(seeded, random));
 }
