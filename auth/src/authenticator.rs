@@ -6,8 +6,11 @@ use std::{
 };
 
 use posthouse_cluster::Environment;
-use posthouse_directory::{AccountId, Actor, Directory, PasswordVerifier, Update};
+use posthouse_directory::{
+    AccountId, Actor, Change, ChangeError, Directory, PasswordVerifier, Update,
+};
 use tokio::sync::broadcast::{self, error::RecvError};
+use zeroize::Zeroizing;
 
 use crate::{
     AuthOptions, Exchange, FailureRecord, Identity, MECHANISMS, Mechanism, MechanismSpec, Origin,
@@ -109,7 +112,8 @@ impl Authenticator {
         self.inner.local.hash(password).await
     }
 
-    /// Makes a web session for a signed-on identity: an opaque token, replicated by its hash.
+    /// Makes a web session for a signed-on identity: an opaque token, replicated by its hash. Where the directory cannot
+    /// be written, because this side of the cluster has no majority, the session is kept on this node only.
     pub async fn create_session(&self, identity: &Identity) -> Result<String, Reason> {
         let session = Session::of(&identity.account, identity.mechanism);
         let made = self.inner.sessions.create(&session, self.inner.now()).await;
@@ -119,7 +123,7 @@ impl Authenticator {
     /// The identity behind a web session token. Looks at the account again, so that a disabled one is signed out, and one whose
     /// password was changed since.
     pub fn session(&self, token: &str) -> Option<Identity> {
-        let session = self.inner.sessions.find(token)?;
+        let session = self.inner.sessions.find(token, self.inner.now())?;
         let account = self.inner.people.account(session.account)?;
         if !session.is_current(&account) {
             return None;
@@ -130,7 +134,7 @@ impl Authenticator {
     /// Ends a web session.
     pub async fn end_session(&self, token: &str) {
         if let Err(error) = self.inner.sessions.end(token, self.inner.now()).await {
-            tracing::warn!(target: "error", %error, "a web session could not be ended");
+            tracing::warn!(target: "warning", %error, "a web session has ended on this node only");
         }
     }
 
@@ -158,6 +162,34 @@ impl Authenticator {
     /// Decrypts what [`Authenticator::seal`] made.
     pub fn unseal(&self, context: &str, ciphertext: &[u8]) -> Option<Vec<u8>> {
         self.inner.vault.unseal(context, ciphertext).map(|secret| secret.to_vec())
+    }
+
+    /// Seals a secret and puts it into the replicated directory under a name, such as `cluster.authority`.
+    pub async fn put_secret(
+        &self,
+        actor: Actor,
+        name: &str,
+        secret: &[u8],
+    ) -> Result<(), ChangeError> {
+        let ciphertext = self.inner.vault.seal(name, secret);
+        let change = Change::PutSecret { name: name.to_owned(), ciphertext };
+        self.inner.people.change(actor, change).await
+    }
+
+    /// The secret of that name. `None` if there is none, or if it was sealed with another key (which is logged).
+    pub fn secret(&self, name: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let ciphertext = self.inner.people.secret(name)?;
+        let secret = self.inner.vault.unseal(name, &ciphertext);
+        if secret.is_none() {
+            tracing::error!(target: "error", name, "a secret was sealed with another vault key");
+        }
+        secret
+    }
+
+    /// The key that secrets are sealed with, for a node that joins (see [`crate::seed_vault`]). Every node has the same one;
+    /// it may leave only through the authenticated, encrypted answer to a join.
+    pub fn vault_key(&self) -> Zeroizing<Vec<u8>> {
+        self.inner.vault.key()
     }
 
     /// The newest failures, newest first; only of `name` if given, whichever of its names the account tried.

@@ -1,6 +1,14 @@
 //! A directory in memory, and an authenticator over it, for tests.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use posthouse_cluster::{Timestamp, env::BoxFuture};
@@ -24,6 +32,10 @@ pub(crate) struct Fake {
     pub(crate) ephemerals: Mutex<Ephemerals>,
     pub(crate) sources: Mutex<Vec<Arc<SourceSpec>>>,
     pub(crate) writes: Mutex<usize>,
+    /// There is no majority.
+    down: AtomicBool,
+    /// Changes are never answered.
+    silent: AtomicBool,
     updates: broadcast::Sender<Update>,
 }
 
@@ -42,6 +54,8 @@ impl Fake {
             ephemerals: Mutex::default(),
             sources: Mutex::default(),
             writes: Mutex::default(),
+            down: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             updates: broadcast::channel(16).0,
         })
     }
@@ -54,6 +68,14 @@ impl Fake {
 
     pub(crate) fn set(&self, key: &'static str, value: u64) {
         self.settings.lock().insert(key, value);
+    }
+
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, SeqCst);
+    }
+
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.silent.store(silent, SeqCst);
     }
 
     fn apply(&self, change: Change) {
@@ -130,8 +152,18 @@ impl People for Fake {
 
     fn change(&self, _: Actor, change: Change) -> BoxFuture<Result<(), ChangeError>> {
         *self.writes.lock() += 1;
+        if self.silent.load(SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        if self.down.load(SeqCst) {
+            return Box::pin(async { Err(ChangeError::NoMajority(String::new())) });
+        }
         self.apply(change);
         Box::pin(async { Ok(()) })
+    }
+
+    fn can_change(&self) -> bool {
+        !self.down.load(SeqCst)
     }
 
     fn updates(&self) -> broadcast::Receiver<Update> {

@@ -39,3 +39,4 @@ pub use reason::Reason;
 pub use sasl::{Exchange, Step};
 pub use strength::{PASSWORD_MIN, password_problem};
 pub use tls::{ServerTls, TlsError};
+pub use vault::seed_vault;

@@ -19,6 +19,8 @@ pub(crate) trait People: Send + Sync + 'static {
     fn secret(&self, name: &str) -> Option<Arc<Vec<u8>>>;
     fn ephemeral(&self, space: &str, key: &[u8]) -> Option<Arc<Vec<u8>>>;
     fn change(&self, actor: Actor, change: Change) -> BoxFuture<Result<(), ChangeError>>;
+    /// Whether a change has a chance at the moment.
+    fn can_change(&self) -> bool;
     fn updates(&self) -> broadcast::Receiver<Update>;
 }
 
@@ -62,6 +64,10 @@ impl People for Directory {
     fn change(&self, actor: Actor, change: Change) -> BoxFuture<Result<(), ChangeError>> {
         let directory = self.clone();
         Box::pin(async move { directory.change(actor, change).await })
+    }
+
+    fn can_change(&self) -> bool {
+        self.has_quorum()
     }
 
     fn updates(&self) -> broadcast::Receiver<Update> {

@@ -1,8 +1,14 @@
 //! Web sessions: an opaque token, replicated by its hash, so that every node knows it and no backup holds it.
+//!
+//! A site without a majority cannot write the directory, and its people sign on all the same: their sessions are kept
+//! on the node that made them, as long as others, and are lost with a restart of it.
+
+mod local;
 
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use posthouse_cluster::Timestamp;
 use posthouse_directory::{Account, AccountId, Actor, Change, ChangeError, key};
 use rand::RngCore;
@@ -10,9 +16,14 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{Mechanism, people::People};
+use local::{Kept, Key};
 
 const SPACE: &str = "session";
 const TOKEN_LEN: usize = 32;
+/// How long a sign-on waits for the directory.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Ends of sessions that are made up for with one write.
+const MAX_MADE_UP: usize = 64;
 
 /// What is kept of a session.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,14 +54,18 @@ fn verifier_hash(account: &Account) -> Option<Vec<u8>> {
 
 pub(crate) struct Sessions {
     people: Arc<dyn People>,
+    /// Sessions that only this node knows.
+    own: Mutex<Kept<Arc<Vec<u8>>>>,
+    /// Sessions that ended here and that the directory still has.
+    ended: Mutex<Kept<AccountId>>,
 }
 
 impl Sessions {
     pub(crate) fn new(people: Arc<dyn People>) -> Self {
-        Self { people }
+        Self { people, own: Mutex::default(), ended: Mutex::default() }
     }
 
-    /// Makes a session; the token leaves only once a majority has its hash.
+    /// Makes a session; the token leaves once a majority has its hash, or this node where there is no majority.
     pub(crate) async fn create(
         &self,
         session: &Session,
@@ -58,40 +73,101 @@ impl Sessions {
     ) -> Result<String, ChangeError> {
         let mut token = [0; TOKEN_LEN];
         rand::rng().fill_bytes(&mut token);
+        let key = hash(&token);
         let value = serde_json::to_vec(session).map_err(|e| ChangeError::Storage(e.to_string()))?;
-        let length = Duration::from_secs(self.people.integer(key::WEB_SESSION));
-        self.put(&token, Some(value), now.after(length), session.account).await?;
+        let expires = now.after(self.length());
+        if let Err(error) = self.put(&key, Some(value.clone()), expires, session.account).await {
+            if !may_stay_here(&error) {
+                return Err(error);
+            }
+            tracing::warn!(target: "warning", %error, "a web session is kept on this node only");
+            metrics::counter!("posthouse_auth_sessions_kept_here_total").increment(1);
+            self.own.lock().put(key, Arc::new(value), expires, now);
+        } else {
+            self.make_up(now).await;
+        }
         Ok(URL_SAFE_NO_PAD.encode(token))
     }
 
-    pub(crate) fn find(&self, token: &str) -> Option<Session> {
-        let token = decode(token)?;
-        let value = self.people.ephemeral(SPACE, digest(&SHA256, &token).as_ref())?;
+    pub(crate) fn find(&self, token: &str, now: Timestamp) -> Option<Session> {
+        let key = hash(&decode(token)?);
+        if self.ended.lock().get(&key, now).is_some() {
+            return None;
+        }
+        let own = self.own.lock().get(&key, now);
+        let value = own.or_else(|| self.people.ephemeral(SPACE, &key))?;
         serde_json::from_slice(&value).ok()
     }
 
+    /// Ends a session. It is over on this node in any case; the error says that other nodes do not know yet.
     pub(crate) async fn end(&self, token: &str, now: Timestamp) -> Result<(), ChangeError> {
-        match (decode(token), self.find(token)) {
-            (Some(token), Some(session)) => self.put(&token, None, now, session.account).await,
-            _ => Ok(()),
+        let (Some(plain), Some(session)) = (decode(token), self.find(token, now)) else {
+            return Ok(());
+        };
+        let key = hash(&plain);
+        self.own.lock().remove(&key);
+        if self.people.ephemeral(SPACE, &key).is_none() {
+            return Ok(());
         }
+        let ended = self.put(&key, None, now, session.account).await;
+        match &ended {
+            Ok(()) => self.make_up(now).await,
+            Err(_) => self.ended.lock().put(key, session.account, now.after(self.length()), now),
+        }
+        ended
+    }
+
+    /// The directory can be written: the ends of sessions that it has not heard of follow.
+    async fn make_up(&self, now: Timestamp) {
+        let waiting = self.ended.lock().some(MAX_MADE_UP, now);
+        for (key, account) in waiting {
+            if self.put(&key, None, now, account).await.is_err() {
+                return;
+            }
+            self.ended.lock().remove(&key);
+        }
+    }
+
+    fn length(&self) -> Duration {
+        Duration::from_secs(self.people.integer(key::WEB_SESSION))
     }
 
     async fn put(
         &self,
-        token: &[u8; TOKEN_LEN],
+        key: &Key,
         value: Option<Vec<u8>>,
         expires: Timestamp,
         account: AccountId,
     ) -> Result<(), ChangeError> {
+        if !self.people.can_change() {
+            return Err(ChangeError::NoMajority(String::new()));
+        }
         let change = Change::PutEphemeral {
             space: SPACE.to_owned(),
-            key: digest(&SHA256, token).as_ref().to_vec(),
+            key: key.to_vec(),
             value,
             expires,
             only_new: false,
         };
-        self.people.change(Actor::Account(account), change).await
+        let written = self.people.change(Actor::Account(account), change);
+        tokio::time::timeout(PATIENCE, written)
+            .await
+            .unwrap_or_else(|_| Err(ChangeError::Unavailable("no answer in time".to_owned())))
+    }
+}
+
+fn hash(token: &[u8; TOKEN_LEN]) -> Key {
+    let mut key = [0; 32];
+    key.copy_from_slice(digest(&SHA256, token).as_ref());
+    key
+}
+
+/// Whether a session that could not be replicated may live on this node alone. Not when the disk failed: then nothing
+/// here is sure any more.
+fn may_stay_here(error: &ChangeError) -> bool {
+    match error {
+        ChangeError::NoMajority(_) | ChangeError::Unavailable(_) => true,
+        ChangeError::Refused(_) | ChangeError::Storage(_) => false,
     }
 }
 
@@ -106,6 +182,49 @@ fn decode(token: &str) -> Option<[u8; TOKEN_LEN]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake::{Fake, user};
+
+    #[tokio::test]
+    async fn without_a_majority_a_session_is_kept_here_and_ends_here() {
+        let fake = Fake::new();
+        let sessions = Sessions::new(fake.clone());
+        let anna = user("anna", None);
+        let session = Session::of(&anna, Mechanism::Password);
+        let start = posthouse_cluster::Environment::real().clock.now();
+        let later = start.after(Duration::from_secs(3_700));
+
+        let replicated = sessions.create(&session, start).await.unwrap();
+        fake.set_down(true);
+        let own = sessions.create(&session, start).await.unwrap();
+        assert_eq!(sessions.find(&own, start).unwrap().account, anna.id);
+        assert!(sessions.find(&own, later).is_none(), "it lives as long as any other");
+        let elsewhere = Sessions::new(fake.clone());
+        assert!(elsewhere.find(&own, start).is_none(), "no other node knows it");
+        assert!(sessions.end(&own, start).await.is_ok());
+        assert!(sessions.find(&own, start).is_none());
+
+        assert!(sessions.end(&replicated, start).await.is_err());
+        assert!(sessions.find(&replicated, start).is_none(), "it is over where it ended");
+        assert!(elsewhere.find(&replicated, start).is_some(), "others cannot know yet");
+        fake.set_down(false);
+        sessions.create(&session, start).await.unwrap();
+        assert!(
+            elsewhere.find(&replicated, start).is_none(),
+            "they hear of it as soon as they can"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_does_not_answer_delays_a_sign_on_by_two_seconds_at_most() {
+        let fake = Fake::new();
+        fake.set_silent(true);
+        let sessions = Sessions::new(fake);
+        let began = std::time::Instant::now();
+        let session = Session::of(&user("anna", None), Mechanism::Password);
+        let token = sessions.create(&session, Timestamp(0)).await.unwrap();
+        assert!(began.elapsed() < PATIENCE + Duration::from_secs(2));
+        assert!(sessions.find(&token, Timestamp(1)).is_some());
+    }
 
     #[test]
     fn only_whole_tokens_are_looked_up() {

@@ -19,6 +19,36 @@ const AES_256_GCM_V1: u8 = 1;
 /// Encrypts with AES-256-GCM, random nonces and the context as associated data.
 pub(crate) struct Vault {
     key: LessSafeKey,
+    /// The same key, for nodes that join.
+    plain: Zeroizing<Vec<u8>>,
+}
+
+/// Gives a node that joins the vault key of its cluster, before [`crate::Authenticator::open`] makes one of its own in `folder`.
+/// A crash leaves the old key, a whole new one, or none. A different key that is there already is kept beside the new
+/// one: what was sealed with it can be read by nobody else.
+pub fn seed_vault(folder: &Path, key: &[u8]) -> Result<(), String> {
+    if key.len() != KEY_LEN {
+        return Err(format!("the vault key has {} bytes instead of {KEY_LEN}", key.len()));
+    }
+    fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let path = folder.join(KEY_FILE);
+    let in_file = |e: std::io::Error| format!("{}: {e}", path.display());
+    match File::open(&path) {
+        Ok(file) => {
+            let present = read_key(file, &path)?;
+            if present.as_slice() == key {
+                return Ok(());
+            }
+            let old = (0..u32::MAX)
+                .map(|n| folder.join(format!("{KEY_FILE}.old-{n}")))
+                .find(|old| !old.exists());
+            let old = old.ok_or_else(|| "there are too many old vault keys".to_owned())?;
+            fs::hard_link(&path, old).map_err(in_file)?;
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(in_file(e)),
+    }
+    write_key(folder, &path, key).map_err(in_file)
 }
 
 impl Vault {
@@ -35,9 +65,14 @@ impl Vault {
             }
             Err(e) => return Err(in_file(e)),
         };
-        let key = UnboundKey::new(&AES_256_GCM, &key[..])
+        let unbound = UnboundKey::new(&AES_256_GCM, &key[..])
             .map_err(|_| format!("{}: not a key", path.display()))?;
-        Ok(Self { key: LessSafeKey::new(key) })
+        Ok(Self { key: LessSafeKey::new(unbound), plain: key })
+    }
+
+    /// The key itself.
+    pub(crate) fn key(&self) -> Zeroizing<Vec<u8>> {
+        self.plain.clone()
     }
 
     /// Encrypts `secret` for `context`.
@@ -89,21 +124,25 @@ fn read_key(file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     Ok(key)
 }
 
-/// Makes the key durable under a temporary name first, so that a crash leaves a whole key or none.
 fn make_key(folder: &Path, path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut key = Zeroizing::new(vec![0; KEY_LEN]);
     rand::rng().fill_bytes(&mut key);
+    write_key(folder, path, &key)?;
+    Ok(key)
+}
+
+/// Makes the key durable under a temporary name first, so that a crash leaves a whole key or none.
+fn write_key(folder: &Path, path: &Path, key: &[u8]) -> std::io::Result<()> {
     let temporary = folder.join("vault.key.new");
     match fs::remove_file(&temporary) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(&key)?;
+    file.write_all(key)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    File::open(folder)?.sync_all()?;
-    Ok(key)
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -132,6 +171,28 @@ mod tests {
         let sealed = Vault::open(folder.path()).unwrap().seal("c", b"s");
         assert!(Vault::open(folder.path()).unwrap().unseal("c", &sealed).is_some());
         assert!(Vault::open(other.path()).unwrap().unseal("c", &sealed).is_none());
+    }
+
+    #[test]
+    fn a_node_that_joins_reads_what_the_cluster_sealed() {
+        let [first, second] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let cluster = Vault::open(first.path()).unwrap();
+        let sealed = cluster.seal("c", b"s");
+        // it has run before, alone
+        let own = Vault::open(second.path()).unwrap().seal("c", b"own");
+        for _ in 0..2 {
+            seed_vault(second.path(), &cluster.key()).unwrap();
+            let joined = Vault::open(second.path()).unwrap();
+            assert_eq!(joined.unseal("c", &sealed).unwrap().as_slice(), b"s");
+            assert!(joined.unseal("c", &own).is_none());
+        }
+        let old = second.path().join("vault.key.old-0");
+        assert_eq!(fs::metadata(&old).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!second.path().join("vault.key.old-1").exists(), "the same key is not replaced");
+        let new = tempfile::tempdir().unwrap();
+        seed_vault(&new.path().join("auth"), &cluster.key()).unwrap();
+        assert!(Vault::open(&new.path().join("auth")).unwrap().unseal("c", &sealed).is_some());
+        assert!(seed_vault(new.path(), b"short").is_err());
     }
 
     #[test]
