@@ -14,9 +14,13 @@ macro_rules! say {
 }
 
 mod accounts;
+mod cluster;
+mod cluster_screen;
+mod order;
 mod output;
 mod selfcheck;
 pub(crate) mod setup;
+mod stores;
 mod system;
 
 use std::path::PathBuf;
@@ -86,6 +90,12 @@ enum Command {
     /// Settings of the whole domain.
     #[command(subcommand)]
     Setting(system::SettingCommand),
+    /// Nodes of the cluster: their state, joining, leaving, replacing.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Stores of the cluster, and moves of mailboxes between them.
+    #[command(subcommand)]
+    Store(stores::StoreCommand),
     /// Who changed what.
     Audit {
         /// At most so many lines.
@@ -150,6 +160,8 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Auth(command) => system::auth(&session, command).await,
         Command::Queue(command) => system::queue(&session, command).await,
         Command::Setting(command) => system::setting(&session, command).await,
+        Command::Cluster(command) => cluster::cluster(&session, command).await,
+        Command::Store(command) => stores::store(&session, command).await,
         Command::Audit { limit } => system::audit(&session, limit).await,
         Command::Demo(command) => system::demo(&session, command).await,
         Command::Run(_) | Command::Setup(_) | Command::Openapi => Ok(()),

@@ -62,17 +62,24 @@ fn print_json(value: &Value) -> Result<()> {
 }
 
 fn print_table(rows: &[Vec<String>]) {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width =
-        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..columns).map(width).collect();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line += &format!("{cell:width$}  ");
-        }
-        say!("{}", line.trim_end());
+    for line in table(rows) {
+        say!("{line}");
     }
+}
+
+/// Lines of a table whose columns are as wide as their widest cell; the first row is the heading.
+pub(super) fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells.map(|(cell, width)| format!("{cell:width$}  ")).collect();
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 fn print_fields(value: &Value, indent: usize) {
@@ -126,7 +133,8 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn visible(character: char) -> char {
+/// A control character, such as one of an escape code, made harmless.
+pub(super) fn visible(character: char) -> char {
     if character.is_control() { '\u{fffd}' } else { character }
 }
 

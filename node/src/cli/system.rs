@@ -296,7 +296,7 @@ fn flatten(entry: &mut Value) {
 }
 
 /// Milliseconds since the Unix epoch as UTC time.
-fn when(value: &Value) -> String {
+pub(super) fn when(value: &Value) -> String {
     let seconds = value.as_u64().unwrap_or(0) / 1000;
     time::OffsetDateTime::from_unix_timestamp(seconds as i64)
         .ok()

@@ -282,10 +282,10 @@ pub enum MoveState {
     Copying,
     /// The last changes are carried over.
     Switching,
-    /// The mailbox is in its new store; the old copy is being removed.
-    Cleaning,
-    /// Done.
+    /// The mailbox is in its new store.
     Done,
+    /// It is being stopped; what was copied is thrown away.
+    Cancelling,
     /// Cancelled; the mailbox is where it was.
     Cancelled,
     /// Given up; the mailbox is where it was.

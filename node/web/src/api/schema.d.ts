@@ -1409,7 +1409,7 @@ export interface components {
          * @description How far a move is.
          * @enum {string}
          */
-        MoveState: "waiting" | "copying" | "switching" | "cleaning" | "done" | "cancelled" | "failed";
+        MoveState: "waiting" | "copying" | "switching" | "done" | "cancelling" | "cancelled" | "failed";
         /** @description A move of a mailbox to another store. */
         MoveView: {
             /**
