@@ -97,7 +97,7 @@ async fn main() {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
 
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(Environment::real(), options).await.unwrap();
     let machine = Position(Database::open(&folder.join("position"), &[]).unwrap());
     let spec = GroupSpec { id: GroupId::DOMAIN, name: "rate".into(), bootstrap: true };

@@ -35,7 +35,8 @@ fn position(log_id: Option<&LogId>) -> u64 {
 pub(crate) async fn run(group: &Arc<Inner>) -> Result<(), ProposeError> {
     let handle = Group { inner: group.clone() };
     let fatal = |fatal: Fatal<Types>| handle.fatal(&fatal);
-    let mut metrics = group.raft.metrics();
+    let raft = group.raft();
+    let mut metrics = raft.metrics();
     let target = position(metrics.borrow_watched().last_applied.as_ref());
     let deadline = group.env.clock.monotonic() + TIMEOUT;
     // the checkpoint that was there when one was asked for: a build that was under way then does not
@@ -50,7 +51,7 @@ pub(crate) async fn run(group: &Arc<Inner>) -> Result<(), ProposeError> {
         let reached = position(now.snapshot.as_ref());
         if reached < target && asked != Some(reached) {
             asked = Some(reached);
-            group.raft.trigger().snapshot().await.map_err(fatal)?;
+            raft.trigger().snapshot().await.map_err(fatal)?;
         }
         if group.env.clock.monotonic() > deadline {
             return Err(ProposeError::Unavailable);
@@ -88,7 +89,7 @@ async fn watch_loop(group: Weak<Inner>) {
             if let Err(error) = run(&inner).await {
                 let group = &inner.spec.name;
                 tracing::warn!(target: "warning", %error, group, "checkpoint failed");
-                if inner.raft.metrics().borrow_watched().running_state.is_err() {
+                if inner.raft().metrics().borrow_watched().running_state.is_err() {
                     return;
                 }
             }

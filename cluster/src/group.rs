@@ -1,21 +1,45 @@
 //! A Raft group as its users see it.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use openraft::{
-    ReadPolicy,
+    Instant as _, ReadPolicy,
     async_runtime::WatchReceiver,
     errors::{ClientWriteError, Fatal, LinearizableReadError, RaftError},
 };
-use tokio::sync::Semaphore;
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     Environment, NodeId, failpoint,
     log::LogEngine,
-    raft::{Proposal, Raft, Types, machine::Handle},
+    network::Network,
+    raft::{
+        Proposal, Raft, Types,
+        machine::{Handle, Position},
+        snapshot::Copies,
+        timing::Timing,
+    },
 };
+
+mod members;
+mod remote;
+mod status;
+
+pub use members::MemberError;
+pub(crate) use remote::GroupService;
+pub use status::{GroupState, GroupStatus, MemberStatus, Members, SnapshotProgress};
+pub(crate) use status::follow;
 
 /// Number of a group within a cluster. 0 is the domain group; stores count from 1.
 #[derive(
@@ -40,7 +64,7 @@ pub struct GroupSpec {
 }
 
 /// Why a proposal has no answer.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
     /// Another node leads, or nobody does. The command was not accepted here; try there.
     #[error("this node does not lead the group")]
@@ -63,27 +87,6 @@ pub enum ProposeError {
     Stopping,
 }
 
-/// How a group is doing.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct GroupStatus {
-    /// Its number.
-    pub id: GroupId,
-    /// Its name.
-    pub name: String,
-    /// Who leads, where known.
-    pub leader: Option<crate::NodeId>,
-    /// Current term.
-    pub term: u64,
-    /// Last index in the log.
-    pub last_log: u64,
-    /// Last index in the state machine.
-    pub applied: u64,
-    /// Last index that is in a durable checkpoint of the state machine.
-    pub checkpoint: u64,
-    /// Why the group no longer acknowledges, if so.
-    pub failed: Option<String>,
-}
-
 /// How long a proposal or a barrier waits for a majority.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Proposals of one group that wait for their answer at most; more wait before they are proposed.
@@ -99,13 +102,31 @@ pub(crate) struct Inner {
     pub spec: GroupSpec,
     pub node: NodeId,
     pub env: Environment,
-    pub raft: Raft,
+    pub network: Arc<dyn Network>,
+    /// Started anew when the timings change.
+    pub raft: RwLock<Raft>,
+    /// When that was, by the monotonic clock.
+    pub started: RwLock<Duration>,
+    pub timing: RwLock<Timing>,
     pub machine: Handle,
+    pub applied: watch::Receiver<Position>,
     pub engine: Arc<dyn LogEngine>,
     /// Bytes of all groups that are proposed and not yet answered.
     pub in_flight: Arc<Semaphore>,
     /// Proposals of this group that wait for their answer; closed when the node stops.
     pub waiting: Semaphore,
+    /// When a leader was heard last, in milliseconds of the monotonic clock; 0 for never.
+    pub heard: AtomicU64,
+    /// Term in which this node began to hand the leadership over: its lease is void.
+    pub yielded: AtomicU64,
+    pub state: watch::Sender<GroupState>,
+    pub copies: Copies,
+}
+
+impl Inner {
+    pub(crate) fn raft(&self) -> Raft {
+        self.raft.read().clone()
+    }
 }
 
 impl Group {
@@ -113,8 +134,14 @@ impl Group {
     pub const MAX_COMMAND: usize = 8 << 20;
 
     /// Proposes a command and returns the state machine's answer once a majority has it on disk and
-    /// it is applied here. Dropping the future does not take the command back.
+    /// it is applied here. Only where this node leads. Dropping the future does not take the command
+    /// back.
     pub async fn propose(&self, command: Bytes) -> Result<Bytes, ProposeError> {
+        self.propose_at(command).await.map(|(_, answer)| answer)
+    }
+
+    /// As [`Self::propose`], with the index of the entry.
+    pub(crate) async fn propose_at(&self, command: Bytes) -> Result<(u64, Bytes), ProposeError> {
         let inner = &self.inner;
         let limit = inner.engine.in_flight_limit();
         if command.len() > Self::MAX_COMMAND.min(limit) {
@@ -128,17 +155,65 @@ impl Group {
         let bytes = command.len().max(1) as u32;
         let _bytes =
             inner.in_flight.acquire_many(bytes).await.map_err(|_| ProposeError::Stopping)?;
-        let written = inner.raft.client_write(Proposal(command));
+        let raft = inner.raft();
+        let written = raft.client_write(Proposal(command));
         let answer = self.in_time(written).await?.map_err(|error| self.write_error(error))?;
         failpoint::hit(failpoint::BEFORE_ANSWER);
-        Ok(answer.data)
+        Ok((answer.log_id.index, answer.data))
     }
 
-    /// Returns when everything that was acknowledged before the call is applied here.
+    /// As [`Self::propose`] where this node leads, and otherwise by the leader: follows hints, waits for an
+    /// election, and returns once the entry is applied here too. Tries for about ten seconds.
+    ///
+    /// The command may be proposed more than once, so it must carry an id that makes repeating it harmless.
+    pub async fn submit(&self, command: Bytes) -> Result<Bytes, ProposeError> {
+        remote::submit(self, command).await
+    }
+
+    /// Returns when everything that was acknowledged anywhere before the call is applied here. On a
+    /// leader with a valid lease that costs nothing; elsewhere it asks the leader.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
-        let read = self.inner.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        if self.leads() {
+            return Ok(());
+        }
+        let index = match self.read_index().await {
+            Err(ProposeError::NotLeader { .. }) => remote::read_index(self).await?,
+            answer => answer?,
+        };
+        self.applied_here(index).await
+    }
+
+    /// Whether this node leads, its lease is valid, and everything that was acknowledged is applied
+    /// here: what is read now is not stale. Cheap, for every read.
+    ///
+    /// Sound as long as the clocks of no two members run apart by more than a tenth: the lease counts
+    /// from the sending of a heartbeat that a majority answered, and a member that answered votes for
+    /// nobody else before a longer time has passed.
+    pub fn leads(&self) -> bool {
+        let inner = &self.inner;
+        let raft = inner.raft.read();
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if !metrics.state.is_leader() || metrics.running_state.is_err() {
+            return false;
+        }
+        let term = metrics.current_term;
+        // its first entry carries the term: what earlier leaders acknowledged is before it
+        if inner.applied.borrow().term != term || inner.yielded.load(Ordering::SeqCst) == term {
+            return false;
+        }
+        metrics.membership_config.voter_ids().eq([inner.node.0])
+            || metrics
+                .last_quorum_acked
+                .is_some_and(|at| at.elapsed() < inner.timing.read().read_lease())
+    }
+
+    /// On the leader: the index up to which must be applied what a read that begins now sees.
+    async fn read_index(&self) -> Result<u64, ProposeError> {
+        let raft = self.inner.raft();
+        let read = raft.get_read_log_id(ReadPolicy::ReadIndex);
         match self.in_time(read).await? {
-            Ok(_) => Ok(()),
+            Ok((read, _)) => Ok(read.index()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
                 Err(ProposeError::NotLeader { leader: to.leader_id.map(NodeId) })
             }
@@ -149,29 +224,25 @@ impl Group {
         }
     }
 
+    /// Waits until the entry with this index is applied here.
+    async fn applied_here(&self, index: u64) -> Result<(), ProposeError> {
+        let mut applied = self.inner.applied.clone();
+        let reached = async {
+            loop {
+                if applied.borrow_and_update().next > index {
+                    return Ok(());
+                }
+                if applied.changed().await.is_err() {
+                    return Err(ProposeError::Stopping);
+                }
+            }
+        };
+        self.in_time(reached).await?
+    }
+
     /// Makes the state machine's state durable and purges the log behind it.
     pub async fn checkpoint(&self) -> Result<(), ProposeError> {
         crate::checkpoint::run(&self.inner).await
-    }
-
-    /// How the group is doing.
-    pub fn status(&self) -> GroupStatus {
-        let inner = &self.inner;
-        let metrics = inner.raft.metrics().borrow_watched().clone();
-        let failed = self.failure().or_else(|| match &metrics.running_state {
-            Err(Fatal::Stopped) | Ok(()) => None,
-            Err(fatal) => Some(fatal.to_string()),
-        });
-        GroupStatus {
-            id: inner.spec.id,
-            name: inner.spec.name.clone(),
-            leader: metrics.current_leader.map(NodeId),
-            term: metrics.current_term,
-            last_log: metrics.last_log_index.unwrap_or(0),
-            applied: metrics.last_applied.map_or(0, |log_id| log_id.index),
-            checkpoint: metrics.snapshot.map_or(0, |log_id| log_id.index),
-            failed,
-        }
     }
 
     fn failure(&self) -> Option<String> {
@@ -186,6 +257,14 @@ impl Group {
                 Some(reason) => Err(ProposeError::Storage(reason)),
                 None => Err(ProposeError::Unavailable),
             },
+        }
+    }
+
+    /// `work` within `patience`, `None` if it takes longer.
+    async fn within<T>(&self, patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+        match select(pin!(work), self.inner.env.clock.sleep(patience)).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(((), _)) => None,
         }
     }
 

@@ -37,6 +37,9 @@ pub mod sim;
 pub mod sqlite;
 
 pub use env::{Environment, Timestamp};
-pub use group::{Group, GroupId, GroupSpec, GroupStatus, ProposeError};
+pub use group::{
+    Group, GroupId, GroupSpec, GroupState, GroupStatus, MemberError, MemberStatus, Members,
+    ProposeError, SnapshotProgress,
+};
 pub use machine::{Applied, Command, MachineError, StateMachine};
 pub use node::{Node, NodeId, NodeOptions, OpenError};

@@ -105,6 +105,9 @@ pub(crate) trait LogEngine: Send + Sync + 'static {
     /// Removes all entries before index `first`. `id` is handed back in [`GroupState::purged`].
     fn purge(&self, group: GroupId, first: u64, id: Bytes, done: Done) -> Result<(), LogError>;
 
+    /// Removes everything of `group`, as if it had never been.
+    fn forget(&self, group: GroupId, done: Done) -> Result<(), LogError>;
+
     /// Entries in `from..to`, stopping after `max_bytes` but not before the first. Reads files: not
     /// for the runtime.
     fn read(

@@ -1,20 +1,25 @@
 //! One node's part of the cluster.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
-    Environment, Group, GroupId, GroupSpec, StateMachine,
+    Environment, Group, GroupId,
+    group::GroupService,
     log::{LogEngine, LogError, LogOptions, SegmentedLog},
-    raft::{
-        self, Raft,
-        machine::{Handle, RaftMachine},
-        network::{Alone, Network, Transport},
-        storage::{FileReader, RaftLog},
-    },
+    network::{Alone, Network, Service},
+    raft::{serve::RaftService, storage::FileReader},
 };
+
+mod groups;
 
 /// Number of a node in the cluster, never used twice.
 #[derive(
@@ -22,19 +27,34 @@ use crate::{
 )]
 pub struct NodeId(pub u64);
 
-impl std::fmt::Display for NodeId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "node {}", self.0)
     }
 }
 
 /// How to open a node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NodeOptions {
     /// This node's number.
     pub id: NodeId,
     /// Folder of the shared log; created if missing.
     pub log: PathBuf,
+    /// How other nodes are reached, and reach this one.
+    pub network: Arc<dyn Network>,
+}
+
+impl NodeOptions {
+    /// A node without others.
+    pub fn alone(id: NodeId, log: impl Into<PathBuf>) -> Self {
+        Self { id, log: log.into(), network: Arc::new(Alone) }
+    }
+}
+
+impl fmt::Debug for NodeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeOptions").field("id", &self.id).field("log", &self.log).finish()
+    }
 }
 
 /// Why a node does not start.
@@ -57,8 +77,6 @@ pub enum OpenError {
     Group(String),
 }
 
-/// How long a sole voter waits for itself.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often free space is looked at.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -73,9 +91,21 @@ struct Inner {
     options: NodeOptions,
     engine: Arc<dyn LogEngine>,
     files: FileReader,
-    transport: Arc<dyn Transport>,
     in_flight: Arc<Semaphore>,
     groups: Mutex<BTreeMap<GroupId, Group>>,
+}
+
+/// A node that may be gone: for those that it owns.
+#[derive(Clone)]
+pub(crate) struct WeakNode(Weak<Inner>);
+
+impl WeakNode {
+    /// The group with this number; the text says why there is none.
+    pub(crate) fn group(&self, id: GroupId) -> Result<Group, String> {
+        let node = self.0.upgrade().ok_or("the node is stopping")?;
+        let group = node.groups.lock().get(&id).cloned();
+        group.ok_or_else(|| format!("group {} does not run on {}", id.0, node.options.id))
+    }
 }
 
 impl Node {
@@ -94,77 +124,12 @@ impl Node {
         let files = FileReader::start(&env)?;
         let in_flight = Arc::new(Semaphore::new(engine.in_flight_limit()));
         watch_space(&env, &engine);
-        let (transport, groups) = (Arc::new(Alone), Mutex::default());
-        let inner = Inner { env, options, engine, files, transport, in_flight, groups };
-        Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// Starts a group on this node and returns once its state machine has everything that the log
-    /// holds as committed.
-    pub async fn start_group(
-        &self,
-        spec: GroupSpec,
-        machine: Box<dyn StateMachine>,
-    ) -> Result<Group, OpenError> {
-        let inner = &self.inner;
-        if inner.groups.lock().contains_key(&spec.id) {
-            return Err(OpenError::Group(format!("group {} runs already", spec.id.0)));
-        }
-        let scratch = inner.options.log.join("copies").join(spec.id.0.to_string());
-        let handle = Handle::start(&inner.env, &spec.name, machine, scratch)?;
-        let raft_machine = RaftMachine::open(handle.clone()).await?;
-        self.check_positions(&spec, &raft_machine)?;
-        let log =
-            RaftLog { engine: inner.engine.clone(), group: spec.id, files: inner.files.clone() };
-        let network = Network { transport: inner.transport.clone(), group: spec.id };
-        let config = raft::config(&spec.name)?;
-        let raft = Raft::new(inner.options.id.0, config, network, log, raft_machine)
-            .await
-            .map_err(|fatal| self.start_error(&handle, &fatal.to_string()))?;
-        let group = Group {
-            inner: Arc::new(crate::group::Inner {
-                node: inner.options.id,
-                env: inner.env.clone(),
-                raft,
-                machine: handle,
-                engine: inner.engine.clone(),
-                in_flight: inner.in_flight.clone(),
-                waiting: Semaphore::new(crate::group::MAX_WAITING as usize),
-                spec,
-            }),
-        };
-        group.begin().await.map_err(|reason| self.start_error(&group.inner.machine, &reason))?;
-        crate::checkpoint::watch(&group);
-        inner.groups.lock().insert(group.inner.spec.id, group.clone());
-        Ok(group)
-    }
-
-    /// Log and state machine must belong together.
-    fn check_positions(&self, spec: &GroupSpec, machine: &RaftMachine) -> Result<(), OpenError> {
-        let state = self.inner.engine.state(spec.id);
-        let next = machine.applied_index().map_or(0, |index| index + 1);
-        if next < state.first {
-            return Err(OpenError::Damaged(format!(
-                "the state machine of {} ends before entry {next}, the log begins with entry {}: \
-                 the state machine is older than the log",
-                spec.name, state.first
-            )));
-        }
-        if next > 0 && state.vote.is_none() {
-            return Err(OpenError::Damaged(format!(
-                "the state machine of {} has {next} entries, the log knows nothing of the group: \
-                 the log's folder is not the one that belongs to it",
-                spec.name
-            )));
-        }
-        Ok(())
-    }
-
-    fn start_error(&self, machine: &Handle, reason: &str) -> OpenError {
-        match machine.failure() {
-            Some(failure) => OpenError::Machine(crate::MachineError::Storage(failure)),
-            None => OpenError::Group(reason.to_owned()),
-        }
+        let groups = Mutex::default();
+        let inner = Arc::new(Inner { env, options, engine, files, in_flight, groups });
+        let (network, weak) = (&inner.options.network, WeakNode(Arc::downgrade(&inner)));
+        network.serve(Service::RAFT, Arc::new(RaftService(weak.clone())));
+        network.serve(Service::GROUP, Arc::new(GroupService(weak)));
+        Ok(Self { inner })
     }
 
     /// What was handed in.
@@ -175,6 +140,21 @@ impl Node {
     /// This node's number.
     pub fn id(&self) -> NodeId {
         self.inner.options.id
+    }
+
+    /// How other nodes are reached.
+    pub fn network(&self) -> &Arc<dyn Network> {
+        &self.inner.options.network
+    }
+
+    /// The groups that run here.
+    pub fn groups(&self) -> Vec<Group> {
+        self.inner.groups.lock().values().cloned().collect()
+    }
+
+    /// The group with this number, if it runs here.
+    pub fn group(&self, id: GroupId) -> Option<Group> {
+        self.inner.groups.lock().get(&id).cloned()
     }
 
     /// Stops all groups after what was proposed is answered, checkpoints them, and closes the log.
@@ -189,56 +169,6 @@ impl Node {
             Ok(Ok(()) | Err(LogError::Closed)) | Err(_) => Ok(()),
             Ok(Err(error)) => Err(OpenError::Storage(error.to_string())),
         }
-    }
-}
-
-impl Group {
-    /// Makes a new group's only member, or a restarted sole voter, the leader without waiting for a
-    /// timeout, and waits until the state machine is current.
-    async fn begin(&self) -> Result<(), String> {
-        let (raft, me) = (&self.inner.raft, self.inner.node.0);
-        let initialized = raft.is_initialized().await.map_err(|fatal| fatal.to_string())?;
-        if !initialized {
-            if !self.inner.spec.bootstrap {
-                return Ok(());
-            }
-            let members = BTreeMap::from([(me, openraft::BasicNode::new(""))]);
-            raft.initialize(members).await.map_err(|error| error.to_string())?;
-        }
-        // asked of the core: the metrics may lag behind
-        let sole = raft
-            .with_raft_state(move |state| state.membership_state.effective().voter_ids().eq([me]))
-            .await
-            .map_err(|fatal| fatal.to_string())?;
-        if !sole {
-            return Ok(());
-        }
-        if initialized {
-            raft.trigger().elect(false).await.map_err(|fatal| fatal.to_string())?;
-        }
-        raft.wait(Some(RECOVERY_TIMEOUT))
-            .metrics(|metrics| metrics.current_leader == Some(me), "the sole voter leads")
-            .await
-            .map_err(|error| error.to_string())?;
-        raft.wait_for_recovery(Some(RECOVERY_TIMEOUT))
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
-    }
-
-    /// Answers what was proposed, makes the state durable, and stops.
-    async fn end(&self) {
-        // whoever comes from now on is told; whoever is inside has a permit
-        let all = self.inner.waiting.acquire_many(crate::group::MAX_WAITING);
-        let stopped = all.await.map(drop);
-        self.inner.waiting.close();
-        if stopped.is_ok()
-            && let Err(error) = self.checkpoint().await
-        {
-            let group = &self.inner.spec.name;
-            tracing::warn!(target: "warning", %error, group, "no checkpoint at the stop");
-        }
-        let _ = self.inner.raft.shutdown().await;
     }
 }
 

@@ -1,29 +1,30 @@
 //! openraft behind our own types. Nothing outside this module and [`crate::Group`] names it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::OpenError;
+use timing::Timing;
 
 pub(crate) mod codec;
 pub(crate) mod fuzz;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod runtime;
+pub(crate) mod serve;
+pub(crate) mod snapshot;
 pub(crate) mod storage;
 #[cfg(test)]
 mod suite;
+pub(crate) mod timing;
+pub(crate) mod wire;
 
-/// How often a leader with followers says that it lives.
-const HEARTBEAT: Duration = Duration::from_millis(100);
-/// A follower that hears nothing for a random time in between stands for election. Not below: a
-/// virtual machine may pause for 300 ms without being dead.
-const ELECTION: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1000));
-/// A leader without a majority goes quiet and asks again in turns of this length.
-const QUORUM_PROBE: Duration = Duration::from_millis(2500);
 /// Proposals that wait for the consensus layer's loop.
 const API_QUEUE: u64 = 8192;
+
+/// Entries of one question to a follower at most; bytes are bounded by the log's reader.
+const PAYLOAD: u64 = 1024;
 
 /// A command on its way through the log.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -60,20 +61,22 @@ pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
 pub(crate) type Raft = openraft::Raft<Types, machine::RaftMachine>;
 
 /// openraft's settings for a group.
-pub(crate) fn config(name: &str) -> Result<Arc<openraft::Config>, OpenError> {
+pub(crate) fn config(name: &str, timing: &Timing) -> Result<Arc<openraft::Config>, OpenError> {
     let config = openraft::Config {
         cluster_name: name.to_owned(),
-        heartbeat_interval: HEARTBEAT.as_millis() as u64,
-        heartbeat_min_interval: Some(HEARTBEAT.as_millis() as u64 / 2),
-        election_timeout_min: ELECTION.0.as_millis() as u64,
-        election_timeout_max: ELECTION.1.as_millis() as u64,
-        quorum_loss_probe_interval: Some(QUORUM_PROBE.as_millis() as u64),
+        heartbeat_interval: timing.heartbeat.as_millis() as u64,
+        heartbeat_min_interval: Some(timing.heartbeat.as_millis() as u64 / 2),
+        election_timeout_min: timing.election.0.as_millis() as u64,
+        election_timeout_max: timing.election.1.as_millis() as u64,
+        // a leader without a majority goes quiet and asks again in turns of this length
+        quorum_loss_probe_interval: Some(timing.election.1.as_millis() as u64 * 5 / 2),
         enable_pre_vote: Some(true),
         // the state machine is not synced in `apply`: a restarted leader must be elected again
         enable_leader_restore: Some(false),
         // our own policy decides (crate::checkpoint)
         snapshot_policy: openraft::SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 0,
+        max_payload_entries: PAYLOAD,
         purge_batch_size: 1,
         api_channel_size: Some(API_QUEUE),
         install_snapshot_timeout: 60_000,

@@ -61,7 +61,7 @@ fn measured(mut run: impl FnMut() -> usize) -> (Duration, usize) {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let people: usize = std::env::args().nth(1).map_or(Ok(100_000), |n| n.parse())?;
     let folder = tempfile::tempdir()?;
-    let node = || NodeOptions { id: NodeId(1), log: folder.path().join("log") };
+    let node = || NodeOptions::alone(NodeId(1), folder.path().join("log"));
     let options = || DirectoryOptions { folder: folder.path().join("directory"), bootstrap: true };
     let actor = || Actor::System("measurement".into());
     let domain = DomainId(fresh_id());

@@ -11,7 +11,7 @@ use posthouse_directory::{
 };
 
 async fn open(folder: &Path) -> (Node, Directory) {
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(Environment::real(), options).await.unwrap();
     let options = DirectoryOptions { folder: folder.join("directory"), bootstrap: true };
     let directory = Directory::open(&node, options).await.unwrap();

@@ -104,7 +104,7 @@ fn spec(lab: &AdLab, domain: DomainId) -> SourceSpec {
 }
 
 async fn open(folder: &Path) -> Result<(Node, Directory)> {
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(Environment::real(), options).await?;
     let options = DirectoryOptions { folder: folder.join("directory"), bootstrap: true };
     let directory = Directory::open(&node, options).await?;

@@ -33,7 +33,7 @@ fn actor() -> Actor {
 
 async fn site(lab: &AdLab) -> Result<Site> {
     let folder = tempfile::tempdir()?;
-    let options = NodeOptions { id: NodeId(1), log: folder.path().join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.path().join("log"));
     let node = Node::open(Environment::real(), options).await?;
     let options = DirectoryOptions { folder: folder.path().join("directory"), bootstrap: true };
     let directory = Directory::open(&node, options).await?;

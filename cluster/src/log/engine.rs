@@ -18,7 +18,7 @@ use super::{
     Done, GroupState, LogEngine, LogError, LogOptions,
     memory::{Found, GroupLog, Location},
     record::{Decoded, Kind, Record, decode, size},
-    recover::recover,
+    recover::{head, recover},
     segment::{Files, Segments, segment_name},
     writer::{Op, Writer},
 };
@@ -240,6 +240,14 @@ impl LogEngine for SegmentedLog {
             log.purge(first);
             log.purged = Some(id.clone());
             Ok(vec![(Record { kind: Kind::Purge, group, index: first, payload: id }, 0)])
+        })
+    }
+
+    fn forget(&self, group: GroupId, done: Done) -> Result<(), LogError> {
+        self.write(group, done, |log| {
+            *log = GroupLog::default();
+            self.shared.committed.lock().remove(&group);
+            Ok(vec![(head(group, &GroupState::default()), 0)])
         })
     }
 

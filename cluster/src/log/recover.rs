@@ -219,7 +219,7 @@ impl Replay {
                 }
                 entries.split_off(&index);
                 *entries = entries.split_off(&head.first);
-                written.runs.retain(|(_, end)| *end >= head.first);
+                written.runs.retain(|(_, end)| *end >= head.first && head.first < index);
                 let (first, next) = (head.first, index);
                 let (vote, committed, purged) = (head.vote, head.committed, head.purged);
                 written.state = GroupState { first, next, vote, committed, purged };

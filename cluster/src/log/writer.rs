@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{
-    Done, LogError,
+    Done, GroupState, LogError,
     engine::{Shared, TARGET},
     memory::Location,
     record::{self, Kind, Record},
@@ -222,6 +222,11 @@ impl Writer {
     /// Brings the books up to date and tells those who wait.
     fn committed(&mut self, batch: Batch) {
         for record in batch.records {
+            if record.kind == Kind::State && record == head(record.group, &GroupState::default()) {
+                // written at the head of a segment for groups that are there, elsewhere to forget one
+                self.written.remove(&record.group);
+                continue;
+            }
             let written = self.written.entry(record.group).or_default();
             match record.kind {
                 Kind::Entry => written.entry(record.index, self.current.number),

@@ -9,7 +9,7 @@ use std::{
     io,
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use openraft::{BasicNode, EntryPayload, entry::RaftEntry, vote::leader_id_adv::LeaderId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -108,8 +108,16 @@ pub(crate) fn decode_vote(bytes: &[u8]) -> io::Result<Vote> {
     Ok(Vote { leader_id: LeaderId { term, node_id: node }, committed })
 }
 
-/// An entry without its index, which the log keeps.
-pub(crate) fn encode_entry(entry: &Entry) -> io::Result<Bytes> {
+/// Bytes of [`encode_entry`], exact for commands.
+pub(crate) fn entry_size(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => HEADER + proposal.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => HEADER,
+    }
+}
+
+/// Appends an entry without its index, which the log keeps.
+pub(crate) fn put_entry(entry: &Entry, out: &mut impl BufMut) -> io::Result<()> {
     let (leader, _) = entry.log_id_parts();
     let members;
     let (kind, payload): (u8, &[u8]) = match &entry.payload {
@@ -120,11 +128,17 @@ pub(crate) fn encode_entry(entry: &Entry) -> io::Result<Bytes> {
             (MEMBERSHIP, &members)
         }
     };
-    let mut bytes = Vec::with_capacity(HEADER + payload.len());
-    bytes.extend_from_slice(&leader.term.to_le_bytes());
-    bytes.extend_from_slice(&leader.node_id.to_le_bytes());
-    bytes.push(kind);
-    bytes.extend_from_slice(payload);
+    out.put_u64_le(leader.term);
+    out.put_u64_le(leader.node_id);
+    out.put_u8(kind);
+    out.put_slice(payload);
+    Ok(())
+}
+
+/// An entry without its index.
+pub(crate) fn encode_entry(entry: &Entry) -> io::Result<Bytes> {
+    let mut bytes = Vec::with_capacity(entry_size(entry));
+    put_entry(entry, &mut bytes)?;
     Ok(bytes.into())
 }
 

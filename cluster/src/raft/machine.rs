@@ -17,7 +17,7 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot},
 };
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Entry, LogId, Membership, SnapshotMeta, Types, codec};
 use crate::{Applied, Command, Environment, MachineError, OpenError, StateMachine, failpoint};
@@ -166,8 +166,26 @@ pub(crate) enum SnapshotData {
     Copy(Copy),
 }
 
+/// How far a state machine has come, for those who wait for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Index of the entry that will be applied next.
+    pub next: u64,
+    /// Term of the last applied entry.
+    pub term: u64,
+}
+
+impl Position {
+    fn behind(applied: Option<&LogId>) -> Self {
+        applied.map_or_else(Self::default, |log_id| Self {
+            next: log_id.index + 1,
+            term: log_id.leader_id.term,
+        })
+    }
+}
+
 #[derive(Default)]
-struct Position {
+struct State {
     applied: Option<LogId>,
     membership: Membership,
     checkpoint: Option<SnapshotMeta>,
@@ -177,7 +195,8 @@ struct Position {
 #[derive(Clone)]
 pub(crate) struct RaftMachine {
     handle: Handle,
-    position: Arc<Mutex<Position>>,
+    position: Arc<Mutex<State>>,
+    reached: Arc<watch::Sender<Position>>,
 }
 
 impl RaftMachine {
@@ -186,8 +205,14 @@ impl RaftMachine {
         let applied = handle.run(|machine| machine.applied()).await?;
         let (applied, membership) = codec::position(applied.as_ref())
             .map_err(|error| MachineError::Corrupt(error.to_string()))?;
-        let position = Position { applied, membership, checkpoint: None };
-        Ok(Self { handle, position: Arc::new(Mutex::new(position)) })
+        let reached = Arc::new(watch::Sender::new(Position::behind(applied.as_ref())));
+        let position = State { applied, membership, checkpoint: None };
+        Ok(Self { handle, position: Arc::new(Mutex::new(position)), reached })
+    }
+
+    /// How far the machine is, from now on.
+    pub(crate) fn reached(&self) -> watch::Receiver<Position> {
+        self.reached.subscribe()
     }
 
     /// Index of the last entry whose effect is there.
@@ -239,6 +264,7 @@ impl RaftMachine {
             position.applied = last;
             position.membership = membership;
         }
+        self.reached.send_replace(Position::behind(last.as_ref()));
         let mut answers = answers.into_iter();
         for (command, responder) in responders {
             let answer = if command { answers.next() } else { None };
@@ -300,7 +326,8 @@ impl RaftStateMachine<Types> for RaftMachine {
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         let checkpoint = Some(meta.clone());
-        *self.position.lock() = Position { applied, membership, checkpoint };
+        self.reached.send_replace(Position::behind(applied.as_ref()));
+        *self.position.lock() = State { applied, membership, checkpoint };
         Ok(())
     }
 

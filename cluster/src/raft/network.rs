@@ -1,95 +1,69 @@
 //! How a group reaches its peers.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use openraft::{
     RaftNetworkFactory, RaftNetworkV2,
-    errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
+    errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Types, Vote, codec, machine::SnapshotData};
-use crate::{GroupId, NodeId, env::BoxFuture};
-
-/// Which question the bytes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
-    /// Entries or a heartbeat.
-    Append,
-    /// A vote.
-    Vote,
-    /// Whether a vote would be granted.
-    PreVote,
-}
-
-/// Carries questions to other nodes. The links between nodes implement it; a cluster of one has
-/// [`Alone`].
-pub(crate) trait Transport: Send + Sync + 'static {
-    /// Asks node `to`; the error says why there is no answer.
-    fn ask(
-        &self,
-        to: NodeId,
-        group: GroupId,
-        question: Question,
-        body: Bytes,
-    ) -> BoxFuture<Result<Bytes, String>>;
-}
-
-/// No other nodes.
-pub(crate) struct Alone;
-
-impl Transport for Alone {
-    fn ask(
-        &self,
-        to: NodeId,
-        _: GroupId,
-        _: Question,
-        _: Bytes,
-    ) -> BoxFuture<Result<Bytes, String>> {
-        Box::pin(async move { Err(format!("no link to node {}", to.0)) })
-    }
-}
+use super::{
+    Types, Vote,
+    machine::SnapshotData,
+    wire::{self, Question},
+};
+use crate::{
+    GroupId, NodeId,
+    network::{LinkError, Network, Service},
+};
 
 /// The peers of one group.
 #[derive(Clone)]
-pub(crate) struct Network {
-    pub transport: std::sync::Arc<dyn Transport>,
+pub(crate) struct Peers {
+    pub network: Arc<dyn Network>,
     pub group: GroupId,
 }
 
 /// One peer.
 pub(crate) struct Peer {
-    network: Network,
+    peers: Peers,
     to: NodeId,
 }
 
-impl RaftNetworkFactory<Types> for Network {
+impl RaftNetworkFactory<Types> for Peers {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _: &openraft::BasicNode) -> Peer {
-        Peer { network: self.clone(), to: NodeId(target) }
+        Peer { peers: self.clone(), to: NodeId(target) }
     }
 }
 
-fn unreachable(reason: impl ToString) -> RPCError<Types> {
+fn no_answer(error: LinkError) -> RPCError<Types> {
+    match error {
+        // asked again after a pause
+        LinkError::Unreachable(..) | LinkError::Refused(..) => {
+            RPCError::Unreachable(Unreachable::from_string(error))
+        }
+        // asked again at once
+        LinkError::Lost(..) => RPCError::Network(NetworkError::from_string(error)),
+    }
+}
+
+fn unreadable(reason: impl ToString) -> RPCError<Types> {
     RPCError::Unreachable(Unreachable::from_string(reason))
 }
 
 impl Peer {
-    async fn ask<Q: Serialize, A: DeserializeOwned>(
-        &self,
-        question: Question,
-        body: &Q,
-    ) -> Result<A, RPCError<Types>> {
-        let body = codec::to_bytes(body).map_err(unreachable)?;
-        let Network { transport, group } = &self.network;
-        let answer = transport.ask(self.to, *group, question, body).await.map_err(unreachable)?;
-        codec::from_bytes(&answer).map_err(unreachable)
+    async fn ask(&self, question: &Question, patience: Duration) -> Result<Bytes, RPCError<Types>> {
+        let Peers { network, group } = &self.peers;
+        let bytes = question.encode(*group).map_err(unreadable)?;
+        network.ask(self.to, Service::RAFT, bytes, patience).await.map_err(no_answer)
     }
 }
 
@@ -99,25 +73,37 @@ impl RaftNetworkV2<Types> for Peer {
     async fn append_entries(
         &mut self,
         request: AppendEntriesRequest<Types>,
-        _: RPCOption,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        self.ask(Question::Append, &request).await
+        let answer = self.ask(&Question::Append(request), option.hard_ttl()).await?;
+        wire::decode_appended(answer).map_err(unreadable)
     }
 
     async fn vote(
         &mut self,
         request: VoteRequest<Types>,
-        _: RPCOption,
+        option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.ask(Question::Vote, &request).await
+        let answer = self.ask(&Question::Vote(request), option.hard_ttl()).await?;
+        wire::decode_voted(answer).map_err(unreadable)
     }
 
     async fn pre_vote(
         &mut self,
         request: VoteRequest<Types>,
-        _: RPCOption,
+        option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.ask(Question::PreVote, &request).await
+        let answer = self.ask(&Question::PreVote(request), option.hard_ttl()).await?;
+        wire::decode_voted(answer).map_err(unreadable)
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        self.ask(&Question::Transfer(request), option.hard_ttl()).await?;
+        Ok(Ok(()))
     }
 
     async fn full_snapshot(
@@ -127,7 +113,7 @@ impl RaftNetworkV2<Types> for Peer {
         _: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let reason = format!("no link to node {}", self.to.0);
+        let reason = format!("copies are not sent to {} yet", self.to);
         Err(StreamingError::Unreachable(Unreachable::from_string(reason)))
     }
 }

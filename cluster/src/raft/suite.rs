@@ -59,7 +59,7 @@ async fn a_snapshot_carries_the_whole_state_to_another_node() {
     let into = built.clone();
     group.inner.machine.run(move |machine| machine.snapshot(&into)).await.unwrap();
     group.checkpoint().await.unwrap();
-    let meta = group.inner.raft.get_snapshot().await.unwrap().unwrap().meta;
+    let meta = group.inner.raft().get_snapshot().await.unwrap().unwrap().meta;
 
     // the other node waits to be joined, and knows nothing
     let other = common::open(to.path()).await;
@@ -69,7 +69,7 @@ async fn a_snapshot_carries_the_whole_state_to_another_node() {
     assert!(joined.propose(Bytes::new()).await.is_err(), "nobody leads here");
     let vote = openraft::Vote::new_committed(group.status().term, 1);
     let snapshot = Snapshot { meta, snapshot: SnapshotData::Copy(Copy::at(built.clone())) };
-    joined.inner.raft.install_full_snapshot(vote, snapshot).await.unwrap();
+    joined.inner.raft().install_full_snapshot(vote, snapshot).await.unwrap();
 
     assert!(!built.exists(), "the copy is removed once it is installed");
     assert_eq!(joined.status().applied, group.status().applied);

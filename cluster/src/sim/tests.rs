@@ -18,6 +18,7 @@ use super::{Crash, Lie, SimClock, SimDisk, environment};
 use crate::{Group, GroupId, GroupSpec, Node, NodeId, NodeOptions, ProposeError, log::LogOptions};
 
 mod machine;
+mod many;
 mod refusals;
 
 use machine::Journal;
@@ -57,7 +58,7 @@ async fn start_with(
     log: LogOptions,
 ) -> Result<(Node, Vec<Group>), String> {
     let env = environment(seed, disk, &SimClock::default());
-    let options = NodeOptions { id: NodeId(1), log: "/log".into() };
+    let options = NodeOptions::alone(NodeId(1), "/log");
     let node = Node::open_with(env, options, log).await.map_err(|error| error.to_string())?;
     let mut groups = Vec::new();
     for id in 0..GROUPS {

@@ -72,7 +72,7 @@ pub fn content(path: &Path) -> Vec<Vec<u8>> {
 }
 
 pub fn options(folder: &Path) -> NodeOptions {
-    NodeOptions { id: NodeId(1), log: folder.join("log") }
+    NodeOptions::alone(NodeId(1), folder.join("log"))
 }
 
 pub async fn open(folder: &Path) -> Node {

@@ -113,7 +113,7 @@ fn directory() -> &'static Directory {
 async fn people() -> Directory {
     let folder = std::env::temp_dir().join(format!("posthouse-fuzz-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("directory")).expect("a folder");
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(Environment::real(), options).await.expect("a node");
     let options = DirectoryOptions { folder: folder.join("directory"), bootstrap: true };
     let directory = Directory::open(&node, options).await.expect("a directory");

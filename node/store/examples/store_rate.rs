@@ -31,7 +31,7 @@ async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().ok_or("usage: store_rate FOLDER [SECONDS]")?);
     let seconds = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(Environment::real(), options).await?;
     let (group, folder) = (GroupId(1), folder.join("store"));
     let options = StoreOptions { group, folder, bootstrap: true, readers: 4 };

@@ -28,7 +28,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let env = Environment::real();
-        let options = NodeOptions { id: NodeId(1), log: path("log") };
+        let options = NodeOptions::alone(NodeId(1), path("log"));
         let node = Node::open(env.clone(), options).await.unwrap();
         let options = DirectoryOptions { folder: path("domain"), bootstrap: true };
         let directory = Directory::open(&node, options).await.unwrap();

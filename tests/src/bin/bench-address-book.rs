@@ -24,7 +24,7 @@ async fn main() -> Result<()> {
     };
     let folder = Path::new(folder).join("address-book");
     let env = Environment::real();
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(env.clone(), options).await?;
     let options = DirectoryOptions { folder: folder.join("domain"), bootstrap: true };
     let directory = Directory::open(&node, options).await?;

@@ -73,7 +73,7 @@ impl Book {
 
     pub(crate) async fn with_patience(patience: Patience) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = NodeOptions { id: NodeId(1), log: folder.path().join("log") };
+        let options = NodeOptions::alone(NodeId(1), folder.path().join("log"));
         let node = Node::open(Environment::real(), options).await.unwrap();
         let options = DirectoryOptions { folder: folder.path().join("directory"), bootstrap: true };
         let directory = Directory::open(&node, options).await.unwrap();

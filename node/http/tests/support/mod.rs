@@ -99,7 +99,7 @@ impl TestNode {
 
     pub async fn start_in(folder: &Path) -> Self {
         let env = Environment::real();
-        let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+        let options = NodeOptions::alone(NodeId(1), folder.join("log"));
         let node = Node::open(env.clone(), options).await.unwrap();
         let options = DirectoryOptions { folder: folder.join("directory"), bootstrap: true };
         let directory = Directory::open(&node, options).await.unwrap();

@@ -56,7 +56,7 @@ impl Server {
     pub async fn with_waits(waits: Waits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let env = Environment::real();
-        let options = NodeOptions { id: NodeId(1), log: folder.path().join("log") };
+        let options = NodeOptions::alone(NodeId(1), folder.path().join("log"));
         let node = Node::open(env.clone(), options).await.unwrap();
         let options = DirectoryOptions { folder: folder.path().join("domain"), bootstrap: true };
         let directory = Directory::open(&node, options).await.unwrap();

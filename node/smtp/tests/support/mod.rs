@@ -253,7 +253,7 @@ fn environment(ahead: Arc<AtomicU64>) -> Environment {
 }
 
 async fn open(folder: &Path, ahead: Arc<AtomicU64>) -> (Stores, Directory, Authenticator, Running) {
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(environment(ahead), options).await.unwrap();
     let options = DirectoryOptions { folder: folder.join("domain"), bootstrap: true };
     let directory = Directory::open(&node, options).await.unwrap();

@@ -25,7 +25,7 @@ pub(crate) fn mailbox(writer: u64) -> MailboxId {
 
 /// Opens node and store under `folder`.
 pub(crate) async fn open(env: Environment, folder: &Path) -> Result<(Node, Store), OpenError> {
-    let options = NodeOptions { id: NodeId(1), log: folder.join("log") };
+    let options = NodeOptions::alone(NodeId(1), folder.join("log"));
     let node = Node::open(env, options).await?;
     let options = StoreOptions {
         group: GroupId(1),

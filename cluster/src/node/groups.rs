@@ -1,0 +1,183 @@
+//! Groups of a node: starting, stopping, forgetting.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::{Node, OpenError};
+use crate::{
+    Group, GroupId, GroupSpec, StateMachine,
+    log::LogError,
+    raft::{
+        self, Raft,
+        machine::{Handle, RaftMachine},
+        network::Peers,
+        snapshot::Copies,
+        storage::RaftLog,
+        timing::Timing,
+    },
+};
+
+/// How long a sole voter waits for itself.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Node {
+    /// Starts a group on this node and returns once its state machine has everything that the log
+    /// holds as committed.
+    pub async fn start_group(
+        &self,
+        spec: GroupSpec,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<Group, OpenError> {
+        let inner = &self.inner;
+        if inner.groups.lock().contains_key(&spec.id) {
+            return Err(OpenError::Group(format!("group {} runs already", spec.id.0)));
+        }
+        let scratch = inner.options.log.join("copies").join(spec.id.0.to_string());
+        let handle = Handle::start(&inner.env, &spec.name, machine, scratch)?;
+        let raft_machine = RaftMachine::open(handle.clone()).await?;
+        self.check_positions(&spec, &raft_machine)?;
+        let log =
+            RaftLog { engine: inner.engine.clone(), group: spec.id, files: inner.files.clone() };
+        let peers = Peers { network: inner.options.network.clone(), group: spec.id };
+        let timing = Timing::of(Duration::ZERO);
+        let config = raft::config(&spec.name, &timing)?;
+        let applied = raft_machine.reached();
+        let raft = Raft::new(inner.options.id.0, config, peers, log, raft_machine)
+            .await
+            .map_err(|fatal| self.start_error(&handle, &fatal.to_string()))?;
+        let group = Group {
+            inner: Arc::new(crate::group::Inner {
+                node: inner.options.id,
+                env: inner.env.clone(),
+                network: inner.options.network.clone(),
+                raft: RwLock::new(raft),
+                started: RwLock::new(inner.env.clock.monotonic()),
+                timing: RwLock::new(timing),
+                heard: AtomicU64::new(0),
+                yielded: AtomicU64::new(0),
+                state: watch::Sender::default(),
+                copies: Copies::default(),
+                applied,
+                machine: handle,
+                engine: inner.engine.clone(),
+                in_flight: inner.in_flight.clone(),
+                waiting: Semaphore::new(crate::group::MAX_WAITING as usize),
+                spec,
+            }),
+        };
+        inner.groups.lock().insert(group.inner.spec.id, group.clone());
+        if let Err(reason) = group.begin().await {
+            inner.groups.lock().remove(&group.inner.spec.id);
+            return Err(self.start_error(&group.inner.machine, &reason));
+        }
+        crate::checkpoint::watch(&group);
+        crate::group::follow(&group);
+        Ok(group)
+    }
+
+    /// Stops a group on this node after what was proposed is answered, and checkpoints it. Another
+    /// member leads before. Nothing happens if it does not run here.
+    pub async fn stop_group(&self, id: GroupId) -> Result<(), OpenError> {
+        let group = self.group(id);
+        if let Some(group) = group {
+            group.end().await;
+            self.inner.groups.lock().remove(&id);
+        }
+        Ok(())
+    }
+
+    /// Stops a group and erases, durably, everything that the log holds of it. The folder of its state
+    /// machine is the caller's, and must go before the group is started here again.
+    pub async fn forget_group(&self, id: GroupId) -> Result<(), OpenError> {
+        self.stop_group(id).await?;
+        let (done, erased) = oneshot::channel();
+        let done = Box::new(move |outcome| drop(done.send(outcome)));
+        let storage = |error: LogError| OpenError::Storage(error.to_string());
+        self.inner.engine.forget(id, done).map_err(storage)?;
+        erased.await.map_err(|_| storage(LogError::Closed))?.map_err(storage)
+    }
+
+    /// Log and state machine must belong together.
+    fn check_positions(&self, spec: &GroupSpec, machine: &RaftMachine) -> Result<(), OpenError> {
+        let state = self.inner.engine.state(spec.id);
+        let next = machine.applied_index().map_or(0, |index| index + 1);
+        if next < state.first {
+            return Err(OpenError::Damaged(format!(
+                "the state machine of {} ends before entry {next}, the log begins with entry {}: \
+                 the state machine is older than the log",
+                spec.name, state.first
+            )));
+        }
+        if next > 0 && state.vote.is_none() {
+            return Err(OpenError::Damaged(format!(
+                "the state machine of {} has {next} entries, the log knows nothing of the group: \
+                 the log's folder is not the one that belongs to it",
+                spec.name
+            )));
+        }
+        Ok(())
+    }
+
+    fn start_error(&self, machine: &Handle, reason: &str) -> OpenError {
+        match machine.failure() {
+            Some(failure) => OpenError::Machine(crate::MachineError::Storage(failure)),
+            None => OpenError::Group(reason.to_owned()),
+        }
+    }
+}
+
+impl Group {
+    /// Makes a new group's only member, or a restarted sole voter, the leader without waiting for a
+    /// timeout, and waits until the state machine is current.
+    async fn begin(&self) -> Result<(), String> {
+        let (raft, me) = (self.inner.raft(), self.inner.node.0);
+        let initialized = raft.is_initialized().await.map_err(|fatal| fatal.to_string())?;
+        if !initialized {
+            if !self.inner.spec.bootstrap {
+                return Ok(());
+            }
+            let members = BTreeMap::from([(me, openraft::BasicNode::new(""))]);
+            raft.initialize(members).await.map_err(|error| error.to_string())?;
+        }
+        // asked of the core: the metrics may lag behind
+        let sole = raft
+            .with_raft_state(move |state| state.membership_state.effective().voter_ids().eq([me]))
+            .await
+            .map_err(|fatal| fatal.to_string())?;
+        if !sole {
+            return Ok(());
+        }
+        if initialized {
+            raft.trigger().elect(false).await.map_err(|fatal| fatal.to_string())?;
+        }
+        raft.wait(Some(RECOVERY_TIMEOUT))
+            .metrics(|metrics| metrics.current_leader == Some(me), "the sole voter leads")
+            .await
+            .map_err(|error| error.to_string())?;
+        raft.wait_for_recovery(Some(RECOVERY_TIMEOUT))
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Answers what was proposed, makes the state durable, and stops.
+    pub(super) async fn end(&self) {
+        // whoever comes from now on is told; whoever is inside has a permit
+        let all = self.inner.waiting.acquire_many(crate::group::MAX_WAITING);
+        let stopped = all.await.map(drop);
+        self.inner.waiting.close();
+        if stopped.is_ok()
+            && let Err(error) = self.checkpoint().await
+        {
+            let group = &self.inner.spec.name;
+            tracing::warn!(target: "warning", %error, group, "no checkpoint at the stop");
+        }
+        let _ = self.inner.raft().shutdown().await;
+    }
+}
