@@ -1,6 +1,6 @@
 //! The handle that everybody uses.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use posthouse_cluster::{
@@ -20,10 +20,6 @@ use crate::{
 
 /// Connections for reading the audit log and photos.
 const READERS: usize = 2;
-/// How long a change is tried again while there is no leader or majority.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Matches of a people search that are gathered first.
 const FIRST_MATCHES: usize = 1_024;
 /// Most accounts of one page.
@@ -187,30 +183,19 @@ impl Directory {
         Some(known.min(LEVEL)).filter(|level| *level > self.level())
     }
 
-    /// Proposes until there is an answer. The id of the proposal makes repeating it harmless.
+    /// Proposes here or at the leader until there is an answer. The id of the proposal makes repeating
+    /// it harmless.
     async fn propose(&self, command: Bytes) -> Result<Bytes, ChangeError> {
-        let clock = &self.inner.environment.clock;
-        let end = clock.monotonic() + PATIENCE;
-        loop {
-            let error = match self.inner.group.propose(command.clone()).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            match error {
-                ProposeError::TooLarge(size) => {
-                    let text = format!("the change of {size} bytes is too large");
-                    return Err(ChangeRefusal::Invalid(text).into());
-                }
-                ProposeError::Storage(text) => return Err(ChangeError::Storage(text)),
-                ProposeError::Stopping => return Err(ChangeError::Unavailable(error.to_string())),
-                ProposeError::NotLeader { .. } | ProposeError::Unavailable => {
-                    if clock.monotonic() >= end {
-                        return Err(ChangeError::Unavailable(error.to_string()));
-                    }
-                    clock.sleep(PAUSE).await;
-                }
+        self.inner.group.submit(command).await.map_err(|error| match error {
+            ProposeError::TooLarge(size) => {
+                let text = format!("the change of {size} bytes is too large");
+                ChangeRefusal::Invalid(text).into()
             }
-        }
+            ProposeError::Storage(text) => ChangeError::Storage(text),
+            ProposeError::NotLeader { .. } | ProposeError::Unavailable | ProposeError::Stopping => {
+                ChangeError::Unavailable(error.to_string())
+            }
+        })
     }
 
     /// Whether the node is set up: there is a primary domain.
