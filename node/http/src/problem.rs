@@ -176,6 +176,8 @@ impl From<Refusal> for Problem {
                 StatusCode::CONFLICT
             }
             Refusal::BadName | Refusal::Limit(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Moving(_) | Refusal::Moved { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::OutOfStep(_) | Refusal::MoveOver => StatusCode::CONFLICT,
         };
         Self::new(status, "refused", refusal.to_string())
     }

@@ -11,6 +11,7 @@ mod flags;
 #[doc(hidden)]
 pub mod fuzz;
 mod machine;
+mod moves;
 mod outcome;
 mod prepare;
 mod read;
@@ -27,6 +28,7 @@ mod uids;
 mod tests;
 
 pub use api::*;
+pub use moves::*;
 pub use request::*;
 pub use response::*;
 pub use store::{Collection, FAIL_POINTS, Scrub, Store, StoreOptions};

@@ -5,14 +5,18 @@ mod folders;
 pub(crate) mod fuzz;
 mod items;
 mod mailboxes;
+mod moving;
 pub(crate) mod names;
 mod spool;
+
+pub(crate) use moving::{absent, export::export};
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use posthouse_cluster::{
-    Applied, Command as Entry, MachineError, StateMachine, Timestamp, failpoint, sqlite::Database,
+    Applied, Command as Entry, GroupId, MachineError, StateMachine, Timestamp, failpoint,
+    sqlite::Database,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::broadcast;
@@ -54,8 +58,10 @@ impl StoreMachine {
         folder: &Path,
         bodies: BodyLog,
         events: broadcast::Sender<Event>,
+        store: GroupId,
     ) -> Result<Self, MachineError> {
         let mut database = Database::open(&folder.join(DATABASE), MIGRATIONS)?;
+        moving::number_folders(database.connection(), store)?;
         database.connection().set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self { database, bodies, events })
     }
@@ -123,9 +129,12 @@ fn answer(db: &Connection, events: &mut Vec<Event>, data: &[u8]) -> Result<Vec<u
         return Ok(first);
     }
     let mut step = Step { db, at: command.call.at, events };
+    let owner = owner(&command.call.request);
     let response = settle(step.run(command.call.request, command.bodies))?;
     let encoded = encode(&response)?;
-    remember(db, id, &encoded)?;
+    if !matches!(&response, Response::Refused(refusal) if refusal.is_passing()) {
+        remember(db, id, owner, &encoded)?;
+    }
     Ok(encoded)
 }
 
@@ -135,9 +144,45 @@ fn remembered(db: &Connection, id: RequestId) -> rusqlite::Result<Option<Vec<u8>
         .optional()
 }
 
-fn remember(db: &Connection, id: RequestId, answer: &[u8]) -> rusqlite::Result<()> {
-    cached(db, "INSERT INTO requests (id, answer) VALUES (?, ?)")?
-        .execute(params![id.0.to_be_bytes(), answer])?;
+/// The mailbox that an answer goes along with when it moves.
+fn owner(request: &Request) -> Option<MailboxId> {
+    match request.mailboxes().as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    }
+}
+
+fn remember(
+    db: &Connection,
+    id: RequestId,
+    owner: Option<MailboxId>,
+    answer: &[u8],
+) -> rusqlite::Result<()> {
+    cached(db, "INSERT INTO requests (id, mailbox, answer) VALUES (?, ?, ?)")?.execute(params![
+        id.0.to_be_bytes(),
+        owner.map(|owner| owner.0.into_bytes()),
+        answer
+    ])?;
+    forget_requests(db)
+}
+
+/// An answer that another store gave; known ones stay.
+fn remember_arrived(
+    db: &Connection,
+    id: RequestId,
+    owner: MailboxId,
+    answer: &[u8],
+) -> rusqlite::Result<()> {
+    let new = cached(db, "INSERT OR IGNORE INTO requests (id, mailbox, answer) VALUES (?, ?, ?)")?
+        .execute(params![id.0.to_be_bytes(), owner.0.as_bytes(), answer])?;
+    if new > 0 {
+        forget_requests(db)?;
+    }
+    Ok(())
+}
+
+/// Right after a request was remembered.
+fn forget_requests(db: &Connection) -> rusqlite::Result<()> {
     let newest = db.last_insert_rowid();
     cached(db, "DELETE FROM requests WHERE number <= ?")?.execute([newest - REMEMBERED])?;
     Ok(())
@@ -170,6 +215,7 @@ impl Step<'_> {
             }
             SpoolRetry { id } => self.spool_retry(id),
             SpoolRemove { id } => self.spool_remove(id),
+            Moving(step) => self.move_step(step, &bodies),
             Folders { .. }
             | Folder { .. }
             | Uids { .. }
@@ -179,12 +225,20 @@ impl Step<'_> {
             | Search { .. }
             | Request::Quota { .. }
             | Spool { .. }
-            | SpoolBody { .. } => Err(Refusal::Limit("a reading request in the log".into()).into()),
+            | SpoolBody { .. }
+            | Request::Export(_) => {
+                Err(Refusal::Limit("a reading request in the log".into()).into())
+            }
         }
     }
 
+    /// A mailbox that may be changed.
     fn mailbox(&self, id: MailboxId) -> Result<MailboxRow, Stop> {
-        Ok(MailboxRow::load(self.db, id)?.ok_or(Refusal::NoSuchMailbox(id))?)
+        match MailboxRow::load(self.db, id)? {
+            Some(mailbox) if mailbox.frozen => Err(Refusal::Moving(id).into()),
+            Some(mailbox) => Ok(mailbox),
+            None => Err(moving::absent(self.db, id)?.into()),
+        }
     }
 
     fn folder(&self, mailbox: &MailboxRow, id: FolderId) -> Result<FolderRow, Stop> {

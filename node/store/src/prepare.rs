@@ -5,7 +5,7 @@ use bytes::Bytes;
 use posthouse_cluster::Group;
 
 use crate::{
-    BodyHash, Call, Message, Refusal, Request, Store, Structure,
+    BodyHash, Call, Message, MoveStep, Portion, Refusal, Request, Store, Structure,
     command::{Command, NewBody},
 };
 
@@ -68,6 +68,9 @@ fn take_messages(request: &mut Request) -> Vec<Message> {
         }
         Request::Deliver { message, .. } => vec![take(message)],
         Request::SpoolUpdate { report: Some(report), .. } => vec![take(&mut report.message)],
+        Request::Moving(MoveStep::Import { part: Portion::Items { messages, .. }, .. }) => {
+            std::mem::take(messages)
+        }
         _ => Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::{
     BodyHash, FolderId, Item, MailboxId, ModSeq, Parts, Refusal, Request, Response, SpoolEntry,
     SpoolId, UidSet,
-    machine::names,
+    machine::{absent, names},
     outcome::Stop,
     rows::{FolderRow, ItemRow, MailboxRow, cached, signed, unsigned},
 };
@@ -32,7 +32,10 @@ pub(crate) enum StoredBody {
 }
 
 pub(crate) fn mailbox(db: &Connection, id: MailboxId) -> Result<MailboxRow, Stop> {
-    Ok(MailboxRow::load(db, id)?.ok_or(Refusal::NoSuchMailbox(id))?)
+    match MailboxRow::load(db, id)? {
+        Some(mailbox) => Ok(mailbox),
+        None => Err(absent(db, id)?.into()),
+    }
 }
 
 /// A folder by id, if it is in this mailbox.

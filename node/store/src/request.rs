@@ -4,8 +4,9 @@ use posthouse_cluster::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BodyHash, Envelope, FlagChange, Flags, FolderId, FolderUse, LocalRecipient, MailboxId, Message,
-    ModSeq, Parts, Query, Quota, RelayRecipient, RequestId, SpoolId, SpoolOutcome, UidSet,
+    BodyHash, Envelope, Export, FlagChange, Flags, FolderId, FolderUse, LocalRecipient, MailboxId,
+    Message, ModSeq, MoveStep, Parts, Query, Quota, RelayRecipient, RequestId, SpoolId,
+    SpoolOutcome, UidSet,
 };
 
 /// A changing or reading request with what makes it repeatable and deterministic.
@@ -240,6 +241,12 @@ pub enum Request {
         /// Which.
         id: SpoolId,
     },
+
+    // --- level 2 ---
+    /// A step of the move of a mailbox to another store; changes.
+    Moving(MoveStep),
+    /// What such a move reads → [`Response::Exported`].
+    Export(Export),
 }
 
 impl Request {
@@ -272,7 +279,10 @@ impl Request {
             | Self::SpoolBody { .. }
             | Self::SpoolUpdate { .. }
             | Self::SpoolRetry { .. }
-            | Self::SpoolRemove { .. } => Vec::new(),
+            | Self::SpoolRemove { .. }
+            // they are for a named store
+            | Self::Moving(_)
+            | Self::Export(_) => Vec::new(),
         }
     }
 

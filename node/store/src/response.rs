@@ -1,10 +1,12 @@
 //! What a store answers, and what it tells without being asked.
 
 use bytes::Bytes;
+use posthouse_cluster::GroupId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Folder, FolderId, Item, MailboxId, ModSeq, Quota, SpoolEntry, SpoolId, Uid, UidSet, Usage,
+    Departure, Exported, Folder, FolderId, Item, MailboxId, ModSeq, Quota, SpoolEntry, SpoolId,
+    Uid, UidSet, Usage,
 };
 
 /// Answers, named by the requests.
@@ -95,6 +97,12 @@ pub enum Response {
     },
     /// Not done; nothing changed.
     Refused(Refusal),
+    /// Level 2. State of a mailbox that leaves this store.
+    Departure(Departure),
+    /// Level 2. Whether there is more to be removed: ask again.
+    More(bool),
+    /// Level 2. What a move reads.
+    Exported(Exported),
 }
 
 /// Why a request was not done.
@@ -124,6 +132,30 @@ pub enum Refusal {
     /// A limit of this API was exceeded; the text names it.
     #[error("limit exceeded: {0}")]
     Limit(String),
+    /// Level 2. The mailbox is on its way to another store: ask again in a moment.
+    #[error("the mailbox is being moved at the moment")]
+    Moving(MailboxId),
+    /// Level 2. The mailbox is in another store: ask the directory again.
+    #[error("the mailbox is in store {}", to.0)]
+    Moved {
+        /// Whose.
+        mailbox: MailboxId,
+        /// Where it went from here.
+        to: GroupId,
+    },
+    /// Level 2. A portion of a move that does not follow the last one, whose number this is.
+    #[error("a portion after {0} is expected")]
+    OutOfStep(u64),
+    /// Level 2. The move has come to its end, or is not at this step.
+    #[error("this move is over")]
+    MoveOver,
+}
+
+impl Refusal {
+    /// Whether the same request may be done elsewhere or later: such an answer is not remembered.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Moving(_) | Self::Moved { .. })
+    }
 }
 
 /// Why a call has no answer at all.

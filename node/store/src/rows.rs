@@ -14,11 +14,13 @@ pub(crate) struct MailboxRow {
     pub usage: Usage,
     pub modseq: u64,
     pub next_validity: u32,
+    /// It is about to be in another store: no changes.
+    pub frozen: bool,
 }
 
 impl MailboxRow {
-    const COLUMNS: &str =
-        "id, uuid, quota_bytes, quota_items, used_bytes, used_items, modseq, next_validity";
+    const COLUMNS: &str = "id, uuid, quota_bytes, quota_items, used_bytes, used_items, modseq, \
+                           next_validity, frozen";
 
     pub(crate) fn load(db: &Connection, id: MailboxId) -> rusqlite::Result<Option<Self>> {
         cached(db, &format!("SELECT {} FROM mailboxes WHERE uuid = ?", Self::COLUMNS))?
@@ -37,6 +39,7 @@ impl MailboxRow {
             usage: Usage { bytes: unsigned(row.get(4)?), items: unsigned(row.get(5)?) },
             modseq: unsigned(row.get(6)?),
             next_validity: row.get(7)?,
+            frozen: row.get(8)?,
         })
     }
 

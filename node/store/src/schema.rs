@@ -2,7 +2,7 @@
 //! read (structures, small bodies) has a table of its own, so that scans over items stay short.
 
 /// Steps of the schema; never edited once released, only added to.
-pub(crate) const MIGRATIONS: &[&str] = &[STEP_1];
+pub(crate) const MIGRATIONS: &[&str] = &[STEP_1, STEP_2];
 
 const STEP_1: &str = "
 CREATE TABLE counters (
@@ -108,5 +108,42 @@ CREATE TABLE requests (
     number      INTEGER PRIMARY KEY,
     id          BLOB NOT NULL UNIQUE,
     answer      BLOB NOT NULL
+);
+";
+
+/// Moves of mailboxes between stores.
+const STEP_2: &str = "
+ALTER TABLE mailboxes ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0;
+-- the mailbox that a request was about, if it was one
+ALTER TABLE requests ADD COLUMN mailbox BLOB;
+
+CREATE TABLE departures (
+    id          BLOB PRIMARY KEY,
+    mailbox     BLOB NOT NULL,
+    target      INTEGER NOT NULL,
+    state       INTEGER NOT NULL,
+    changed     INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX departures_by_mailbox ON departures (mailbox, state);
+
+CREATE TABLE arrivals (
+    id          BLOB PRIMARY KEY,
+    mailbox     BLOB NOT NULL,
+    source      INTEGER NOT NULL,
+    state       INTEGER NOT NULL,
+    changed     INTEGER NOT NULL,
+    -- number of the last portion
+    step        INTEGER NOT NULL DEFAULT 0,
+    answers     INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX arrivals_by_mailbox ON arrivals (mailbox, state);
+
+-- up to where a folder of an arriving mailbox has come
+CREATE TABLE arriving_folders (
+    folder          INTEGER PRIMARY KEY,
+    modseq          INTEGER NOT NULL DEFAULT 0,
+    uid             INTEGER NOT NULL DEFAULT 0,
+    buried_modseq   INTEGER NOT NULL DEFAULT 0,
+    buried_uid      INTEGER NOT NULL DEFAULT 0
 );
 ";

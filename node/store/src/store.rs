@@ -12,13 +12,13 @@ use std::{
 };
 
 use posthouse_cluster::{
-    Environment, Group, GroupId, GroupSpec, MachineError, Node, NodeId, OpenError, ProposeError, failpoint,
-    sqlite::Readers,
+    Environment, Group, GroupId, GroupSpec, MachineError, Node, NodeId, OpenError, ProposeError,
+    failpoint, sqlite::Readers,
 };
 use tokio::sync::broadcast;
 
 use crate::{
-    Call, Event, Refusal, Request, RequestId, Response, StoreError,
+    Call, Event, MoveStep, Refusal, Request, RequestId, Response, StoreError,
     bodylog::{BodyLog, BodyLogError},
     command::decode_answer,
     machine::StoreMachine,
@@ -86,12 +86,12 @@ impl Store {
     pub async fn open(node: &Node, options: StoreOptions) -> Result<Self, OpenError> {
         let env = node.environment().clone();
         let (events, _) = broadcast::channel(EVENTS);
-        let opening = (env.clone(), options.folder.clone(), events.clone());
+        let opening = (env.clone(), options.folder.clone(), events.clone(), options.group);
         let (machine, bodies) = blocking(move || {
-            let (env, folder, events) = opening;
+            let (env, folder, events, group) = opening;
             env.disk.create_dir_all(&folder)?;
             let bodies = BodyLog::open(env, &folder)?;
-            let machine = StoreMachine::open(&folder, bodies.clone(), events)?;
+            let machine = StoreMachine::open(&folder, bodies.clone(), events, group)?;
             Ok::<_, MachineError>((machine, bodies))
         })
         .await
@@ -182,7 +182,10 @@ impl Store {
     async fn prepare(&self, call: Call) -> Result<Result<Prepared, Refusal>, StoreError> {
         let with_messages = matches!(
             call.request,
-            Request::Append { .. } | Request::Deliver { .. } | Request::SpoolUpdate { .. }
+            Request::Append { .. }
+                | Request::Deliver { .. }
+                | Request::SpoolUpdate { .. }
+                | Request::Moving(MoveStep::Import { .. })
         );
         let prepared = if with_messages {
             let inner = self.inner.clone();
@@ -235,6 +238,7 @@ impl Request {
                 | Self::Quota { .. }
                 | Self::Spool { .. }
                 | Self::SpoolBody { .. }
+                | Self::Export(_)
         )
     }
 }

@@ -8,7 +8,7 @@ mod mutated;
 mod reading;
 
 use bytes::Bytes;
-use posthouse_cluster::{Applied, Command as Entry, Environment, StateMachine, Timestamp};
+use posthouse_cluster::{Applied, Command as Entry, Environment, GroupId, StateMachine, Timestamp};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
@@ -58,7 +58,8 @@ impl Bench {
     fn open(folder: TempDir, requests: u128) -> Self {
         let bodies = BodyLog::open(Environment::real(), folder.path()).unwrap();
         let (sender, events) = broadcast::channel(100_000);
-        let mut machine = StoreMachine::open(folder.path(), bodies.clone(), sender).unwrap();
+        let mut machine =
+            StoreMachine::open(folder.path(), bodies.clone(), sender, GroupId(1)).unwrap();
         let index = machine.applied().unwrap().map_or(0, |applied| applied.index);
         let reader = Connection::open(machine.path()).unwrap();
         let (cache, now) = (UidCache::default(), Timestamp(1_700_000_000_000));

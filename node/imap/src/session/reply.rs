@@ -91,7 +91,11 @@ impl From<Refusal> for Fail {
             Refusal::FolderInUse | Refusal::BadName => Code::Cannot,
             Refusal::OverQuota(_) => Code::OverQuota,
             Refusal::Limit(_) => Code::Limit,
-            Refusal::NoSuchMailbox(_) => Code::Unavailable,
+            Refusal::NoSuchMailbox(_)
+            | Refusal::Moving(_)
+            | Refusal::Moved { .. }
+            | Refusal::OutOfStep(_)
+            | Refusal::MoveOver => Code::Unavailable,
         };
         Self::No(Some(code), refusal.to_string())
     }

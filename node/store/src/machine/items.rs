@@ -240,7 +240,7 @@ impl Step<'_> {
     }
 
     /// Removes an item and its reference. Folder and mailbox are saved by the caller.
-    fn remove_item(
+    pub(super) fn remove_item(
         &self,
         mailbox: &mut MailboxRow,
         folder: &mut FolderRow,

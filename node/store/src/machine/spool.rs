@@ -125,6 +125,7 @@ impl Step<'_> {
         bodies: &[NewBody],
     ) -> Outcome {
         let (body, recipients) = self.spool_entry(id)?;
+        self.check_report(report.as_ref())?;
         let report_body = report.as_ref().map(|_| only(bodies)).transpose()?;
         let left = settle(postcard::from_bytes(&recipients)?, outcomes);
         if left.is_empty() {
@@ -138,6 +139,18 @@ impl Step<'_> {
             self.send_report(report, body)?;
         }
         Ok(Response::Done)
+    }
+
+    /// A mailbox that is on its way gets the report later, with the whole update; one that is elsewhere, there.
+    fn check_report(&self, report: Option<&Report>) -> Result<(), Stop> {
+        for mailbox in report.map(|report| distinct(&report.local)).unwrap_or_default() {
+            match self.mailbox(mailbox) {
+                Err(Stop::Refused(refusal)) if refusal.is_passing() => return Err(refusal.into()),
+                Err(failed @ Stop::Failed(_)) => return Err(failed),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// A report must not fail the update that it comes with: it goes into full mailboxes too, and a

@@ -10,6 +10,7 @@ use crate::{
     BodyHash, FolderId, MailboxId, ModSeq, Query, Refusal, Request, Response, StoreError, Uid,
     UidSet,
     bodylog::BodyLog,
+    machine::export,
     outcome::Stop,
     read::{self, StoredBody},
 };
@@ -155,6 +156,7 @@ pub(crate) fn from_index(
         }
         Request::Quota { mailbox } => read::quota(db, mailbox),
         Request::Spool { after, limit, due } => read::spool(db, after, limit, due),
+        Request::Export(what) => export(db, what),
         _ => Err(Refusal::Limit("not a reading request".into()).into()),
     }
 }
