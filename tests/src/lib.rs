@@ -1,7 +1,10 @@
 //! What the tests of the whole system share.
 #![allow(clippy::unwrap_used)]
 
+pub mod checker;
 pub mod lab;
+pub mod ledger;
+pub mod netns;
 pub mod node;
 pub mod relay;
 pub mod wire;

@@ -36,9 +36,8 @@ impl Pids {
 
 fn has(pid: u32, socket: &str) -> bool {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    open.flatten().any(|entry| {
-        fs::read_link(entry.path()).is_ok_and(|link| link.to_str() == Some(socket))
-    })
+    open.flatten()
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.to_str() == Some(socket)))
 }
 
 /// As in `/proc/net/tcp`: the address as a number of this machine, and the port.
