@@ -15,10 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::{NodeId, Timestamp};
 
-pub use certificate::{renewal_due, time_left};
+pub use certificate::{issued_by, renewal_due, time_left};
 use identity::url_of;
-#[cfg(test)]
-use identity::{Identified, Problem, identify};
+pub(crate) use identity::{Identified, Problem, identify};
 pub use key::NodeKey;
 
 /// How long a certificate of a node is good.

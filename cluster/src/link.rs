@@ -1,17 +1,51 @@
 //! The real [`Network`]: TLS 1.3 between nodes, both sides with certificates of the cluster's authority.
+//!
+//! A node asks over connections that it made itself, one a class and peer, and answers over those that the peer made.
+//! A peer is believed for a certificate of an authority of the cluster that names its number, and a public key
+//! that is pinned for that number. [`frame`] has the bytes, [`connection`] moves them, [`channel`] knows
+//! which questions were handed over, [`dial`] and [`accept`] make connections.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+mod accept;
+mod assembly;
+mod channel;
+mod connection;
+mod dial;
+mod frame;
+mod gate;
+mod hello;
+mod measure;
+mod output;
+mod peer;
+mod registry;
+mod roles;
+mod socket;
+pub(crate) mod tls;
+mod trust;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use parking_lot::{Mutex, RwLock};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
 
+use self::{gate::Gate, peer::PeerLinks, registry::Registry, roles::Handlers, trust::Trust};
 use crate::{
     Environment, NodeId,
     authority::NodeKey,
     env::BoxFuture,
     join::Door,
-    network::{Handler, LinkError, Network, PeerState, Service},
+    network::{Handler, Hint, LinkError, Network, PeerState, Service, Watcher},
 };
 
 /// Another node, as the directory has it.
@@ -81,50 +115,122 @@ pub enum StartError {
     Io(#[from] std::io::Error),
 }
 
-/// The links of this node. Cheap to clone.
+/// How often all connections are judged again, for certificates that expire.
+const CHECK: Duration = Duration::from_secs(30);
+/// Refusals that are logged in a minute; the rest is only counted.
+const LOGGED: u64 = 30;
+
+/// The links of this node. Cheap to clone; they end with [`Self::stop`].
 #[derive(Clone)]
 pub struct Links {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    env: Environment,
+    timing: Timing,
+    level: u32,
     address: SocketAddr,
-    handlers: Mutex<BTreeMap<Service, Arc<dyn Handler>>>,
-    door: Mutex<Option<Arc<dyn Door>>>,
+    trust: Arc<Trust>,
+    handlers: Arc<Handlers>,
+    door: RwLock<Option<Arc<dyn Door>>>,
+    peers: RwLock<BTreeMap<NodeId, Arc<PeerLinks>>>,
+    registry: Registry,
+    gate: Arc<Gate>,
+    check: Notify,
+    stop: watch::Sender<bool>,
+    watchers: RwLock<Vec<Watcher>>,
+    removed: AtomicBool,
+    /// The minute of the last logged refusal, and how many were logged in it.
+    logged: Mutex<(u64, u64)>,
 }
 
 impl std::fmt::Debug for Links {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Links at {}", self.inner.address)
+        write!(f, "Links of {} at {}", self.inner.trust.id, self.inner.address)
     }
 }
 
 impl Links {
-    /// Starts to listen. Other nodes are known after [`Self::set_peers`].
-    pub fn start(_env: Environment, options: LinkOptions) -> Result<Self, StartError> {
-        let address = options.listener.local_addr()?;
-        let inner = Inner { address, handlers: Mutex::default(), door: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner) })
+    /// Starts to listen. Other nodes are known after [`Self::set_peers`]. Must be called on a tokio runtime.
+    pub fn start(env: Environment, options: LinkOptions) -> Result<Self, StartError> {
+        let LinkOptions { id, key, certificate, authorities, listener, level, timing } = options;
+        let inner = Arc::new(Inner {
+            trust: Arc::new(Trust::new(&env, id, key, certificate, authorities)?),
+            address: listener.local_addr()?,
+            env,
+            timing,
+            level,
+            handlers: Arc::default(),
+            door: RwLock::default(),
+            peers: RwLock::default(),
+            registry: Registry::default(),
+            gate: Arc::default(),
+            check: Notify::new(),
+            stop: watch::Sender::new(false),
+            watchers: RwLock::default(),
+            removed: AtomicBool::new(false),
+            logged: Mutex::default(),
+        });
+        let accept = accept::listen(Arc::clone(&inner), listener, inner.stop.subscribe());
+        inner.env.spawner.spawn("accept", Box::pin(accept));
+        let checks = Arc::clone(&inner).keep_checking(inner.stop.subscribe());
+        inner.env.spawner.spawn("check", Box::pin(checks));
+        Ok(Self { inner })
     }
 
     /// The nodes of the cluster, removed ones too; this node itself is left out. Connections of a node that
-    /// was removed, or whose key is another one now, are cut at once.
-    pub fn set_peers(&self, _peers: Vec<Peer>) {}
+    /// was removed, is not listed, or whose key is another one now, are cut at once.
+    pub fn set_peers(&self, peers: Vec<Peer>) {
+        let inner = &self.inner;
+        let own = inner.trust.id;
+        let peers: BTreeMap<NodeId, Peer> = peers
+            .into_iter()
+            .filter(|peer| peer.node != own)
+            .map(|peer| (peer.node, peer))
+            .collect();
+        inner.trust.set_peers(peers.clone());
+        let mut links = inner.peers.write();
+        if *inner.stop.borrow() {
+            return;
+        }
+        links.retain(|node, links| {
+            let stays = peers.get(node).is_some_and(|peer| !peer.removed);
+            if !stays {
+                links.stop();
+            }
+            stays
+        });
+        for peer in peers.values().filter(|peer| !peer.removed) {
+            match links.get(&peer.node) {
+                Some(links) => links.set_addresses(&peer.addresses),
+                None => {
+                    links.insert(peer.node, PeerLinks::start(inner, peer));
+                }
+            }
+        }
+        drop(links);
+        inner.registry.check(&inner.trust, inner.env.clock.monotonic());
+    }
 
     /// A renewed certificate (DER) for the same key. Connections are renewed one by one, without a gap.
-    pub fn set_certificate(&self, _certificate: Vec<u8>) -> Result<(), StartError> {
+    pub fn set_certificate(&self, certificate: Vec<u8>) -> Result<(), StartError> {
+        self.inner.trust.set_certificate(certificate)?;
+        self.inner.registry.renew();
         Ok(())
     }
 
-    /// The authorities (DER) that count from now on. Connections that rest on none of them are renewed
-    /// without a gap where that is possible, and cut otherwise.
-    pub fn set_authorities(&self, _authorities: Vec<Vec<u8>>) -> Result<(), StartError> {
+    /// The authorities (DER) that count from now on; several while one replaces another. Connections that rest
+    /// on none of them are renewed without a gap where that is possible, and cut after some seconds otherwise.
+    pub fn set_authorities(&self, authorities: Vec<Vec<u8>>) -> Result<(), StartError> {
+        self.inner.trust.set_authorities(authorities)?;
+        self.inner.check.notify_one();
         Ok(())
     }
 
     /// Lets new nodes knock.
     pub fn serve_join(&self, door: Arc<dyn Door>) {
-        *self.inner.door.lock() = Some(door);
+        *self.inner.door.write() = Some(door);
     }
 
     /// Where it listens.
@@ -132,36 +238,110 @@ impl Links {
         self.inner.address
     }
 
-    /// The level that a peer says it knows; nothing until it was connected.
-    pub fn level(&self, _node: NodeId) -> Option<u32> {
-        None
+    /// The highest level that a peer says it knows; nothing until it was connected.
+    pub fn level(&self, node: NodeId) -> Option<u32> {
+        self.inner.peers.read().get(&node)?.level()
     }
 
-    /// Whether another node told that this one was removed from the cluster.
+    /// Whether a node of the cluster told that this one was removed from it.
     pub fn removed(&self) -> bool {
-        false
+        self.inner.removed.load(Ordering::Relaxed)
     }
 
-    /// Closes the port and all connections.
-    pub async fn stop(&self) {}
+    /// Closes the port and all connections. Questions that wait are lost.
+    pub async fn stop(&self) {
+        self.inner.stop.send_replace(true);
+        let peers = std::mem::take(&mut *self.inner.peers.write());
+        for peer in peers.values() {
+            peer.stop();
+        }
+        self.inner.registry.cut_all("this node stops");
+        // the tasks see it at their next turn
+        while !self.inner.registry.is_empty() {
+            self.inner.env.clock.sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Inner {
+    async fn keep_checking(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            self.registry.check(&self.trust, self.env.clock.monotonic());
+            let wait = if self.registry.has_doubts() { registry::GRACE } else { CHECK };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.check.notified() => {}
+                () = self.env.clock.sleep(wait) => {}
+            }
+        }
+    }
+
+    /// A peer has connected to this node: it is there, so this node need not wait to connect to it.
+    fn heard_from(&self, node: NodeId, level: u32) {
+        if let Some(peer) = self.peers.read().get(&node) {
+            peer.level.store(level, Ordering::Relaxed);
+            peer.try_now();
+        }
+    }
+
+    fn note_removed(&self, by: NodeId) {
+        if !self.removed.swap(true, Ordering::Relaxed) {
+            tracing::error!(target: "security", %by, "this node was removed from the cluster");
+        }
+    }
+
+    fn hint(&self, node: NodeId, hint: Hint) {
+        let watchers = self.watchers.read().clone();
+        for watcher in watchers {
+            watcher(node, hint);
+        }
+    }
+
+    /// Whether another refusal may be logged: strangers must not fill the log.
+    fn may_log(&self) -> bool {
+        let minute = self.env.clock.monotonic().as_secs() / 60;
+        let mut logged = self.logged.lock();
+        if logged.0 != minute {
+            *logged = (minute, 0);
+        }
+        logged.1 += 1;
+        logged.1 <= LOGGED
+    }
 }
 
 impl Network for Links {
     fn ask(
         &self,
         to: NodeId,
-        _service: Service,
-        _question: Bytes,
-        _patience: Duration,
+        service: Service,
+        question: Bytes,
+        patience: Duration,
     ) -> BoxFuture<Result<Bytes, LinkError>> {
-        Box::pin(async move { Err(LinkError::Unreachable(to, "not connected yet".into())) })
+        let peer = self.inner.peers.read().get(&to).cloned();
+        let env = self.inner.env.clone();
+        Box::pin(async move {
+            match peer {
+                Some(peer) => {
+                    peer.channel(service.class()).ask(&env, service, question, patience).await
+                }
+                None => Err(LinkError::Unreachable(to, "it is not a node of the cluster".into())),
+            }
+        })
     }
 
     fn serve(&self, service: Service, handler: Arc<dyn Handler>) {
-        self.inner.handlers.lock().insert(service, handler);
+        self.inner.handlers.write().insert(service, handler);
     }
 
     fn peers(&self) -> Vec<PeerState> {
-        Vec::new()
+        self.inner.peers.read().values().map(|peer| peer.measure.lock().state()).collect()
+    }
+
+    fn watch(&self, watcher: Watcher) {
+        self.inner.watchers.write().push(watcher);
     }
 }
+
+#[cfg(test)]
+mod tests;

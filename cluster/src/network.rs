@@ -91,6 +91,20 @@ pub struct PeerState {
     pub problem: Option<String>,
 }
 
+/// What a network notices about a peer at once, before anybody asked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// It answers (again).
+    Up,
+    /// Its host refuses connections that its program took before: the program died or was stopped.
+    Died,
+    /// Nothing was heard from it for the settled time.
+    Silent,
+}
+
+/// Gets hints. Must not block.
+pub type Watcher = Arc<dyn Fn(NodeId, Hint) + Send + Sync>;
+
 /// A connection to other nodes.
 pub trait Network: Send + Sync + 'static {
     /// Asks node `to` and waits at most `patience` for the answer.
@@ -107,6 +121,11 @@ pub trait Network: Send + Sync + 'static {
 
     /// All peers that this node knows, itself left out.
     fn peers(&self) -> Vec<PeerState>;
+
+    /// Tells `watcher` at once what is noticed about peers. A network that notices nothing never calls it.
+    fn watch(&self, watcher: Watcher) {
+        let _ = watcher;
+    }
 }
 
 /// No other nodes.

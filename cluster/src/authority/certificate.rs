@@ -109,6 +109,14 @@ pub(super) fn node_of(certificate: &[u8]) -> Option<(NodeId, Vec<u8>)> {
     Some((node, certificate.public_key().raw.to_vec()))
 }
 
+/// Whether a certificate (DER) names this authority (DER) as its issuer; each authority has a name of its
+/// own. For choosing and showing, not for trusting.
+pub fn issued_by(certificate: &[u8], authority: &[u8]) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
+    let Ok((_, authority)) = X509Certificate::from_der(authority) else { return false };
+    certificate.issuer().as_raw() == authority.subject().as_raw()
+}
+
 /// How long a certificate (DER) is still good; zero when it is not, or not readable.
 pub fn time_left(certificate: &[u8], now: Timestamp) -> Duration {
     let Some((_, end)) = validity(certificate) else { return Duration::ZERO };

@@ -1,0 +1,6 @@
+mod identity;
+mod rotation;
+mod strangers;
+pub(crate) mod support;
+mod traffic;
+mod wire;
