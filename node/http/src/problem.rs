@@ -156,7 +156,7 @@ impl From<ChangeRefusal> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(text) => {
+            StoreError::Unavailable(text) | StoreError::OutOfReach(text) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .remedy("Try again in a moment.")
             }

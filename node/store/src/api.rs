@@ -32,6 +32,11 @@ impl std::fmt::Debug for BodyHash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u128);
 
+/// One message on its way to its recipients, chosen at random by whoever accepts it. A mailbox gets it
+/// once, by whatever way and however often it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeliveryId(pub u128);
+
 /// A unique identifier of an item in a folder (RFC 9051 §2.3.1.1): ascending, never used twice.
 pub type Uid = u32;
 
@@ -235,6 +240,8 @@ pub struct SpoolEntry {
     pub body: BodyHash,
     /// Its size in bytes.
     pub size: u32,
+    /// Under which it is handed over to other stores, if it came with one.
+    pub delivery: Option<DeliveryId>,
 }
 
 /// Outcome of an attempt for one spooled recipient.

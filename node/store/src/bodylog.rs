@@ -37,7 +37,7 @@ use writer::{Job, Queue};
 
 /// Bytes of a file.
 const FILE_SIZE: u64 = 256 << 20;
-/// Folder of the log within the store's folder and within snapshots.
+/// Folder of the log within the store's folder.
 const FOLDER: &str = "bodies";
 
 /// Why the body log cannot do something.
@@ -158,28 +158,9 @@ impl BodyLog {
         self.shared.index.read().bodies.keys().copied().collect()
     }
 
-    /// Copies all files into the folder `into`, for a snapshot.
-    pub(crate) fn copy_to(&self, into: &Path) -> Result<(), BodyLogError> {
-        self.shared.copy_to(&into.join(FOLDER))
-    }
-
-    /// Takes over all bodies of a snapshot; durable when it returns.
-    pub(crate) fn copy_from(&self, from: &Path) -> Result<(), BodyLogError> {
-        let disk = &self.shared.env.disk;
-        let index = match disk.list(&from.join(FOLDER)) {
-            Ok(_) => load(&self.shared.env, &from.join(FOLDER))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for (hash, location) in &index.bodies {
-            if self.shared.touch(hash) {
-                continue;
-            }
-            let body = read(&index, *hash, *location)?;
-            let staged = self.shared.env.clock.now();
-            self.put_blocking(Job { hash: *hash, body, staged, done: None })?;
-        }
-        Ok(())
+    /// Whether a sound body is there, as far as is known.
+    pub(crate) fn has(&self, hash: &BodyHash) -> bool {
+        self.shared.index.read().bodies.get(hash).is_some_and(|location| !location.damaged)
     }
 
     /// Stores a body from a test without a runtime.
@@ -242,39 +223,10 @@ impl Shared {
         tracing::error!(target: "error", %error, "the body log cannot be synced and takes no more");
         self.failed.store(true, Ordering::SeqCst);
     }
-
-    fn copy_to(&self, into: &Path) -> Result<(), BodyLogError> {
-        let disk = &self.env.disk;
-        disk.create_dir_all(into)?;
-        let files: Vec<_> = self.index.read().files.values().cloned().collect();
-        for file in files {
-            let Some(name) = file.path.file_name() else { continue };
-            let copy = disk.open(&into.join(name), Open::New)?;
-            copy_bytes(&*file.handle, &*copy, file.length)?;
-            copy.sync_data()?;
-        }
-        Ok(disk.sync_dir(into)?)
-    }
 }
 
 fn stopped() -> BodyLogError {
     BodyLogError::Storage("the writer has stopped".into())
-}
-
-fn copy_bytes(from: &dyn File, to: &dyn File, length: u64) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < length {
-        let want = (length - at).min(buffer.len() as u64) as usize;
-        let Some(part) = buffer.get_mut(..want) else { break };
-        let read = from.read_at(part, at)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        to.write_at(part.get(..read).unwrap_or_default(), at)?;
-        at += read as u64;
-    }
-    Ok(())
 }
 
 /// Name of a file by its number.
@@ -310,11 +262,6 @@ fn load(env: &Environment, folder: &Path) -> Result<Index, BodyLogError> {
         index.files.insert(number, LogFile { handle, path, length: scan.end });
     }
     Ok(index)
-}
-
-fn read(index: &Index, hash: BodyHash, location: Location) -> Result<Bytes, BodyLogError> {
-    let file = index.files.get(&location.file).ok_or(BodyLogError::Missing(hash))?;
-    read_from(file, hash, location)
 }
 
 fn read_from(file: &LogFile, hash: BodyHash, location: Location) -> Result<Bytes, BodyLogError> {

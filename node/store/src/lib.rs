@@ -4,6 +4,7 @@
 //! ActiveSync are views over it. Knows nothing of sockets, protocols or the directory.
 #![forbid(unsafe_code)]
 
+mod absent;
 mod api;
 mod bodylog;
 mod command;
@@ -13,6 +14,7 @@ pub mod fuzz;
 mod machine;
 mod moves;
 mod outcome;
+mod peer;
 mod prepare;
 mod read;
 mod request;
@@ -31,6 +33,6 @@ pub use api::*;
 pub use moves::*;
 pub use request::*;
 pub use response::*;
-pub use store::{Collection, FAIL_POINTS, Scrub, Store, StoreOptions};
+pub use store::{Collection, FAIL_POINTS, ReplicaState, Scrub, Store, StoreOptions, Totals};
 pub use stores::{Locate, Stores};
 pub use structure::{MailAddress, MailEnvelope, Part, Structure};

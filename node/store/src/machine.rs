@@ -1,6 +1,7 @@
 //! The state machine of a store: commands in, rows and answers out.
 
 mod bodies;
+mod deliveries;
 mod folders;
 pub(crate) mod fuzz;
 mod items;
@@ -11,7 +12,10 @@ mod spool;
 
 pub(crate) use moving::{absent, export::export};
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use posthouse_cluster::{
@@ -22,7 +26,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::broadcast;
 
 use crate::{
-    Event, FAIL_POINTS, FolderId, MailboxId, Refusal, Request, RequestId, Response,
+    BodyHash, Event, FAIL_POINTS, FolderId, MailboxId, Refusal, Request, RequestId, Response,
+    absent::Absent,
     bodylog::BodyLog,
     command::{Command, NewBody, encode_answer},
     outcome::{Outcome, Stop, settle},
@@ -41,6 +46,7 @@ pub(crate) const DATABASE: &str = "store.db";
 pub(crate) struct StoreMachine {
     database: Database,
     bodies: BodyLog,
+    absent: Arc<Absent>,
     events: broadcast::Sender<Event>,
 }
 
@@ -63,7 +69,12 @@ impl StoreMachine {
         let mut database = Database::open(&folder.join(DATABASE), MIGRATIONS)?;
         moving::number_folders(database.connection(), store)?;
         database.connection().set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self { database, bodies, events })
+        Ok(Self { database, bodies, absent: Arc::default(), events })
+    }
+
+    /// Where it tells of bodies that are not on this disk.
+    pub(crate) fn absent(&self) -> Arc<Absent> {
+        self.absent.clone()
     }
 
     /// The database file.
@@ -78,16 +89,23 @@ impl StateMachine for StoreMachine {
     }
 
     fn apply(&mut self, batch: &[Entry], applied: &Applied) -> Result<Vec<Bytes>, MachineError> {
-        let mut events = Vec::new();
+        let (mut events, mut named) = (Vec::new(), Vec::new());
         let transaction = self.database.connection().transaction()?;
         let answers = batch
             .iter()
-            .map(|entry| answer(&transaction, &mut events, &entry.data).map(Bytes::from))
+            .map(|entry| {
+                answer(&transaction, &mut events, &mut named, &entry.data).map(Bytes::from)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         Database::set_applied(&transaction, applied)?;
         failpoint::hit(FAIL_POINTS[3]);
         transaction.commit()?;
         failpoint::hit(FAIL_POINTS[4]);
+        for (hash, size) in named {
+            if !self.bodies.has(&hash) {
+                self.absent.add(hash, size);
+            }
+        }
         events.dedup();
         for event in events {
             // nobody listening is fine
@@ -100,20 +118,26 @@ impl StateMachine for StoreMachine {
         self.database.checkpoint()
     }
 
+    /// The database only: what it names follows from the other replicas (`crate::absent`).
     fn snapshot(&mut self, into: &Path) -> Result<(), MachineError> {
-        self.bodies.copy_to(into)?;
         self.database.snapshot(&into.join(DATABASE))
     }
 
     fn install(&mut self, from: &Path) -> Result<(), MachineError> {
-        // bodies first: until the database names them, they are only garbage
-        self.bodies.copy_from(from)?;
-        self.database.install(&from.join(DATABASE))
+        self.database.install(&from.join(DATABASE))?;
+        self.absent.look_again();
+        let _ = self.events.send(Event::Missed);
+        Ok(())
     }
 }
 
 /// Applies one command and returns its encoded answer.
-fn answer(db: &Connection, events: &mut Vec<Event>, data: &[u8]) -> Result<Vec<u8>, MachineError> {
+fn answer(
+    db: &Connection,
+    events: &mut Vec<Event>,
+    named: &mut Vec<(BodyHash, u32)>,
+    data: &[u8],
+) -> Result<Vec<u8>, MachineError> {
     let encode = |response: &Response| {
         encode_answer(response).map_err(|error| MachineError::Corrupt(error.to_string()))
     };
@@ -128,6 +152,8 @@ fn answer(db: &Connection, events: &mut Vec<Event>, data: &[u8]) -> Result<Vec<u
     if let Some(first) = remembered(db, id)? {
         return Ok(first);
     }
+    let staged = command.bodies.iter().filter(|body| body.inline.is_none());
+    named.extend(staged.map(|body| (body.hash, body.size)));
     let mut step = Step { db, at: command.call.at, events };
     let owner = owner(&command.call.request);
     let response = settle(step.run(command.call.request, command.bodies))?;
@@ -208,7 +234,10 @@ impl Step<'_> {
             Move { mailbox, folder, uids, to } => self.move_items(mailbox, folder, &uids, &to),
             Expunge { mailbox, folder, uids } => self.expunge(mailbox, folder, uids.as_ref()),
             Deliver { envelope, local, relay, message: _ } => {
-                self.deliver(envelope, &local, relay, &bodies)
+                self.deliver(None, envelope, &local, relay, &bodies)
+            }
+            DeliverOnce { delivery, envelope, local, relay, message: _ } => {
+                self.deliver(Some(delivery), envelope, &local, relay, &bodies)
             }
             SpoolUpdate { id, outcomes, due, report } => {
                 self.spool_update(id, outcomes, due, report.map(|report| *report), &bodies)

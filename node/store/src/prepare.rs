@@ -66,7 +66,9 @@ fn take_messages(request: &mut Request) -> Vec<Message> {
         Request::Append { messages, .. } => {
             messages.iter_mut().map(|new| take(&mut new.message)).collect()
         }
-        Request::Deliver { message, .. } => vec![take(message)],
+        Request::Deliver { message, .. } | Request::DeliverOnce { message, .. } => {
+            vec![take(message)]
+        }
         Request::SpoolUpdate { report: Some(report), .. } => vec![take(&mut report.message)],
         Request::Moving(MoveStep::Import { part: Portion::Items { messages, .. }, .. }) => {
             std::mem::take(messages)

@@ -9,8 +9,8 @@ use posthouse_cluster::{MachineError, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::{
-    BodyHash, FolderId, Item, MailboxId, ModSeq, Parts, Refusal, Request, Response, SpoolEntry,
-    SpoolId, UidSet,
+    BodyHash, DeliveryId, FolderId, Item, MailboxId, ModSeq, Parts, Refusal, Request, Response,
+    SpoolEntry, SpoolId, UidSet,
     machine::{absent, names},
     outcome::Stop,
     rows::{FolderRow, ItemRow, MailboxRow, cached, signed, unsigned},
@@ -24,6 +24,7 @@ const MAX_STRUCTURES: usize = 8 << 20;
 const MAX_SPOOL: u32 = 1000;
 
 /// A body as the database knows it.
+#[derive(Clone)]
 pub(crate) enum StoredBody {
     /// Here it is, not yet verified.
     Inline(BodyHash, Bytes),
@@ -261,13 +262,15 @@ pub(crate) fn spool(
     let due = due.map_or(i64::MAX, |due| signed(due.0));
     let mut statement = cached(
         db,
-        "SELECT s.id, s.accepted, s.due, s.envelope, s.recipients, b.hash, b.size
+        "SELECT s.id, s.accepted, s.due, s.envelope, s.recipients, b.hash, b.size,
+                s.delivery
          FROM spool s JOIN bodies b ON b.id = s.body
          WHERE s.id > ? AND s.due <= ? ORDER BY s.id LIMIT ?",
     )?;
     let mut rows = statement.query(params![signed(after.0), due, limit.min(MAX_SPOOL)])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
+        let delivery: Option<[u8; 16]> = row.get(7)?;
         entries.push(SpoolEntry {
             id: SpoolId(unsigned(row.get(0)?)),
             accepted: Timestamp(unsigned(row.get(1)?)),
@@ -276,6 +279,7 @@ pub(crate) fn spool(
             recipients: postcard::from_bytes(row.get_ref(4)?.as_blob().unwrap_or_default())?,
             body: BodyHash(row.get(5)?),
             size: row.get(6)?,
+            delivery: delivery.map(|id| DeliveryId(u128::from_be_bytes(id))),
         });
     }
     Ok(Response::Spool(entries))
@@ -286,6 +290,29 @@ pub(crate) fn logged_bodies(db: &Connection) -> Result<Vec<BodyHash>, MachineErr
     let mut statement = db.prepare("SELECT hash FROM bodies WHERE inline = 0")?;
     let hashes = statement.query_map([], |row| row.get(0).map(BodyHash))?;
     Ok(hashes.collect::<Result<_, _>>()?)
+}
+
+/// Bodies in the body log, with their sizes.
+pub(crate) fn logged_bodies_with_size(
+    db: &Connection,
+) -> Result<Vec<(BodyHash, u32)>, MachineError> {
+    let mut statement = db.prepare("SELECT hash, size FROM bodies WHERE inline = 0")?;
+    let rows = statement.query_map([], |row| Ok((BodyHash(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether anything names this body of the body log.
+pub(crate) fn names_body(db: &Connection, hash: BodyHash) -> Result<bool, MachineError> {
+    let mut statement = cached(db, "SELECT 1 FROM bodies WHERE hash = ?")?;
+    Ok(statement.exists([&hash.0])?)
+}
+
+/// A body in the database, not yet verified.
+pub(crate) fn inline_body(db: &Connection, hash: BodyHash) -> Result<Option<Bytes>, MachineError> {
+    let sql = "SELECT s.bytes FROM small_bodies s JOIN bodies b ON b.id = s.body WHERE b.hash = ?";
+    let bytes: Option<Vec<u8>> =
+        cached(db, sql)?.query_row([&hash.0], |row| row.get(0)).optional()?;
+    Ok(bytes.map(Bytes::from))
 }
 
 impl StoredBody {
@@ -311,4 +338,15 @@ pub(crate) fn inline_bodies(
         Ok((row.get(0)?, StoredBody::Inline(BodyHash(row.get(1)?), bytes.into())))
     })?;
     Ok(bodies.collect::<Result<_, _>>()?)
+}
+
+/// What the whole store holds.
+pub(crate) fn totals(db: &Connection) -> Result<crate::Totals, MachineError> {
+    let mut totals = crate::Totals::default();
+    let sql = "SELECT count(*), coalesce(sum(used_bytes), 0) FROM mailboxes";
+    (totals.mailboxes, totals.bytes) =
+        cached(db, sql)?.query_row([], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
+    totals.spooled =
+        cached(db, "SELECT count(*) FROM spool")?.query_row([], |row| Ok(unsigned(row.get(0)?)))?;
+    Ok(totals)
 }

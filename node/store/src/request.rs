@@ -4,8 +4,8 @@ use posthouse_cluster::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BodyHash, Envelope, Export, FlagChange, Flags, FolderId, FolderUse, LocalRecipient, MailboxId,
-    Message, ModSeq, MoveStep, Parts, Query, Quota, RelayRecipient, RequestId, SpoolId,
+    BodyHash, DeliveryId, Envelope, Export, FlagChange, Flags, FolderId, FolderUse, LocalRecipient,
+    MailboxId, Message, ModSeq, MoveStep, Parts, Query, Quota, RelayRecipient, RequestId, SpoolId,
     SpoolOutcome, UidSet,
 };
 
@@ -243,6 +243,21 @@ pub enum Request {
     },
 
     // --- level 2 ---
+    /// [`Request::Deliver`] that takes effect once for each mailbox of `local`, and once for all of
+    /// `relay`, whatever request it comes with: remembered for 30 days. [`crate::Stores`] makes the
+    /// older form of it while the cluster's level is below [`Request::DELIVERIES_LEVEL`].
+    DeliverOnce {
+        /// Which delivery.
+        delivery: DeliveryId,
+        /// Envelope.
+        envelope: Envelope,
+        /// Into mailboxes of this store; the same mailbox twice gets one copy.
+        local: Vec<LocalRecipient>,
+        /// Into the spool.
+        relay: Vec<RelayRecipient>,
+        /// The message as it is to be stored, Received and Return-Path included.
+        message: Message,
+    },
     /// A step of the move of a mailbox to another store; changes.
     Moving(MoveStep),
     /// What such a move reads → [`Response::Exported`].
@@ -272,7 +287,7 @@ impl Request {
             | Self::Copy { mailbox, .. }
             | Self::Move { mailbox, .. }
             | Self::Expunge { mailbox, .. } => vec![*mailbox],
-            Self::Deliver { local, .. } => {
+            Self::Deliver { local, .. } | Self::DeliverOnce { local, .. } => {
                 local.iter().map(|recipient| recipient.mailbox).collect()
             }
             Self::Spool { .. }
@@ -286,6 +301,8 @@ impl Request {
         }
     }
 
+    /// Level of the cluster from which on deliveries are remembered.
+    pub const DELIVERIES_LEVEL: u32 = 2;
     /// Most items in one [`Response::Items`].
     pub const MAX_ITEMS: usize = 1000;
     /// Most items that one request may flag, copy, move or expunge; more are refused with

@@ -164,6 +164,9 @@ pub enum StoreError {
     /// Not now: no majority, no leader, or the node is stopping. Repeat with the same request id.
     #[error("the store is not available at the moment: {0}")]
     Unavailable(String),
+    /// Not now, and certainly not done: nobody who could do it was reached.
+    #[error("{0}")]
+    OutOfReach(String),
     /// The disk is full or failed. Reading may still work.
     #[error("the store's disk failed: {0}")]
     Storage(String),
@@ -191,4 +194,6 @@ pub enum Event {
     },
     /// The spool has something new or newly due.
     Spool,
+    /// Events were missed: whoever watches asks for changes of everything.
+    Missed,
 }

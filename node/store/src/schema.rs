@@ -2,7 +2,7 @@
 //! read (structures, small bodies) has a table of its own, so that scans over items stay short.
 
 /// Steps of the schema; never edited once released, only added to.
-pub(crate) const MIGRATIONS: &[&str] = &[STEP_1, STEP_2];
+pub(crate) const MIGRATIONS: &[&str] = &[STEP_1, STEP_2, STEP_3];
 
 const STEP_1: &str = "
 CREATE TABLE counters (
@@ -145,5 +145,25 @@ CREATE TABLE arriving_folders (
     uid             INTEGER NOT NULL DEFAULT 0,
     buried_modseq   INTEGER NOT NULL DEFAULT 0,
     buried_uid      INTEGER NOT NULL DEFAULT 0
+);
+";
+
+/// Deliveries that take effect once.
+const STEP_3: &str = "
+ALTER TABLE spool ADD COLUMN delivery BLOB;
+
+-- an empty mailbox: what went into the spool
+CREATE TABLE deliveries (
+    mailbox     BLOB NOT NULL,
+    delivery    BLOB NOT NULL,
+    day         INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, delivery)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_by_day ON deliveries (day);
+
+-- days on which there were deliveries, by the time of the commands
+CREATE TABLE days (
+    day         INTEGER PRIMARY KEY,
+    date        INTEGER NOT NULL
 );
 ";

@@ -1,7 +1,10 @@
 //! The handle that protocols use.
 
+mod fetch;
 mod maintain;
 pub(crate) mod query;
+mod replicate;
+mod totals;
 
 use std::{
     path::PathBuf,
@@ -19,13 +22,17 @@ use tokio::sync::broadcast;
 
 use crate::{
     Call, Event, MoveStep, Refusal, Request, RequestId, Response, StoreError,
+    absent::Absent,
     bodylog::{BodyLog, BodyLogError},
     command::decode_answer,
     machine::StoreMachine,
+    peer::Peers,
     prepare::{PrepareError, Prepared, prepare},
     read::UidCache,
 };
+pub use fetch::ReplicaState;
 pub use maintain::{Collection, Scrub};
+pub use totals::Totals;
 
 /// Change events that a receiver may lag behind.
 pub(crate) const EVENTS: usize = 4096;
@@ -59,12 +66,37 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+/// Why an attempt at this node has no answer.
+pub(crate) enum Miss {
+    /// Certainly not done here; who leads, where known.
+    NotLeader(Option<NodeId>),
+    /// See there.
+    Failed(StoreError),
+}
+
+impl From<ProposeError> for Miss {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => Self::NotLeader(leader),
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+impl From<StoreError> for Miss {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 struct Inner {
     id: GroupId,
     node: NodeId,
     group: Group,
     readers: Readers,
     bodies: BodyLog,
+    absent: Arc<Absent>,
+    peers: Peers,
     cache: UidCache,
     env: Environment,
     events: broadcast::Sender<Event>,
@@ -96,7 +128,8 @@ impl Store {
         })
         .await
         .map_err(OpenError::Storage)??;
-        let database = machine.path();
+        let (database, absent) = (machine.path(), machine.absent());
+        let peers = Peers::new(node.network().clone(), env.clone());
         let spec = GroupSpec {
             id: options.group,
             name: format!("store-{}", options.group.0),
@@ -108,19 +141,57 @@ impl Store {
         let free = AtomicU64::new(u64::MAX);
         let folder = options.folder;
         let (id, node) = (options.group, node.id());
-        let inner = Inner { id, node, group, readers, bodies, cache, env, events, folder, free };
+        let inner = Inner {
+            id,
+            node,
+            group,
+            readers,
+            bodies,
+            absent,
+            peers,
+            cache,
+            env,
+            events,
+            folder,
+            free,
+        };
         let store = Self { inner: Arc::new(inner) };
+        fetch::start(&store);
         maintain::start(&store);
         Ok(store)
     }
 
     /// Does what is asked. A changing request is answered after a majority has it on disk.
+    ///
+    /// Only where this node leads; [`crate::Stores`] finds the leader.
     pub async fn call(&self, call: Call) -> Result<Response, StoreError> {
+        self.attempt(call).await.map_err(|miss| match miss {
+            Miss::NotLeader(_) => {
+                StoreError::OutOfReach(format!("this node does not lead store {}", self.inner.id.0))
+            }
+            Miss::Failed(error) => error,
+        })
+    }
+
+    /// [`Store::call`] that says who leads.
+    pub(crate) async fn attempt(&self, call: Call) -> Result<Response, Miss> {
         if call.request.is_change() {
-            self.change(call).await
-        } else {
-            self.read(call.request).await
+            return self.change(call).await;
         }
+        if !self.inner.group.leads() {
+            self.lead_or_miss().await?;
+        }
+        self.read(call.request).await.map_err(Miss::Failed)
+    }
+
+    /// A leader whose lease has run out, or that was just elected, may read after a majority has said
+    /// that it still leads.
+    async fn lead_or_miss(&self) -> Result<(), Miss> {
+        let leader = self.inner.group.leader();
+        if leader != Some(self.inner.node) {
+            return Err(Miss::NotLeader(leader));
+        }
+        self.inner.group.read_barrier().await.map_err(Miss::from)
     }
 
     /// [`Store::call`] with a fresh request id and the present time.
@@ -146,27 +217,31 @@ impl Store {
         self.inner.id
     }
 
-    /// Whether this node leads it.
+    /// Whether this node leads it and may read without asking others.
     pub fn leads(&self) -> bool {
-        let status = self.inner.group.status();
-        status.leader == Some(self.inner.node)
+        self.inner.group.leads()
+    }
+
+    /// This node's number.
+    pub(crate) fn node(&self) -> NodeId {
+        self.inner.node
     }
 
     pub(crate) fn environment(&self) -> &Environment {
         &self.inner.env
     }
 
-    async fn change(&self, call: Call) -> Result<Response, StoreError> {
+    async fn change(&self, call: Call) -> Result<Response, Miss> {
+        let leader = self.inner.group.leader();
+        if leader != Some(self.inner.node) {
+            return Err(Miss::NotLeader(leader));
+        }
         let at = call.at;
         let prepared = match self.prepare(call).await? {
             Ok(prepared) => prepared,
             Err(refusal) => return Ok(Response::Refused(refusal)),
         };
-        let staging = prepared.staged.into_iter().map(|(hash, body)| {
-            let bodies = &self.inner.bodies;
-            bodies.put(hash, body, at)
-        });
-        futures_util::future::try_join_all(staging).await?;
+        self.stage(prepared.staged, at).await?;
         failpoint::hit(FAIL_POINTS[2]);
         let answer = match self.inner.group.propose(prepared.command).await {
             Ok(answer) => answer,
@@ -176,7 +251,8 @@ impl Store {
             Err(error) => return Err(error.into()),
         };
         failpoint::hit(FAIL_POINTS[5]);
-        decode_answer(&answer).map_err(|error| StoreError::Damaged(format!("answer: {error}")))
+        decode_answer(&answer)
+            .map_err(|error| Miss::Failed(StoreError::Damaged(format!("answer: {error}"))))
     }
 
     async fn prepare(&self, call: Call) -> Result<Result<Prepared, Refusal>, StoreError> {
@@ -184,6 +260,7 @@ impl Store {
             call.request,
             Request::Append { .. }
                 | Request::Deliver { .. }
+                | Request::DeliverOnce { .. }
                 | Request::SpoolUpdate { .. }
                 | Request::Moving(MoveStep::Import { .. })
         );
@@ -197,24 +274,24 @@ impl Store {
         } else {
             prepare(call)
         };
-        self.check_room()?;
+        self.inner.check_room()?;
         match prepared {
             Ok(prepared) => Ok(Ok(prepared)),
             Err(PrepareError::Refused(refusal)) => Ok(Err(refusal)),
             Err(PrepareError::Encoding(text)) => Err(StoreError::Storage(text)),
         }
     }
+}
 
+impl Inner {
     fn check_room(&self) -> Result<(), StoreError> {
-        let free = self.inner.free.load(Ordering::Relaxed);
-        if free < Self::RESERVE {
+        let free = self.free.load(Ordering::Relaxed);
+        if free < Store::RESERVE {
             return Err(StoreError::Storage(format!("the disk is full: {free} bytes left")));
         }
         Ok(())
     }
-}
 
-impl Inner {
     fn look_at_disk(&self) {
         // not knowing is no reason to refuse
         let free = self.env.disk.free_space(&self.folder).unwrap_or(u64::MAX);

@@ -1,116 +1,120 @@
 //! All stores of the cluster as one: what protocols use instead of a [`Store`].
 
-use std::{collections::BTreeMap, sync::Arc};
+mod feed;
+mod locate;
+mod route;
+mod serve;
 
-use parking_lot::RwLock;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
 use posthouse_cluster::{
     Environment, GroupId, NodeId,
-    network::{Alone, Network},
+    network::{Alone, LinkError, Network},
 };
 use tokio::sync::broadcast;
 
 use crate::{
-    Call, Event, MailboxId, Refusal, Request, RequestId, Response, Store, StoreError,
+    Call, Event, MailboxId, Refusal, ReplicaState, Request, RequestId, Response, Store, StoreError,
+    peer::{Parcels, Peers, StoreAnswer},
     store::EVENTS,
 };
+use feed::Journal;
+pub use locate::Locate;
 
-/// Where mailboxes and stores are: the directory's answers, from memory. Must not block.
-pub trait Locate: Send + Sync + 'static {
-    /// The store of a mailbox; of one that nobody knows, the store in which it would be made.
-    fn store_of(&self, mailbox: MailboxId) -> GroupId;
-    /// Nodes that have a replica of the store, its home first.
-    fn replicas(&self, store: GroupId) -> Vec<NodeId>;
-    /// All stores, ascending.
-    fn stores(&self) -> Vec<GroupId>;
-    /// The agreed level of the cluster: what is newer is not proposed.
-    fn level(&self) -> u32;
-}
+/// How long a call waits for a store that does not answer: longer than it takes to elect a leader.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause before a mailbox that is being moved is looked for again.
+const MOVING: Duration = Duration::from_millis(50);
+/// How long another node may take to say how its replica is doing.
+const STATE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The stores of the cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Stores {
     inner: Arc<Inner>,
+    patience: Duration,
 }
 
 struct Inner {
     env: Environment,
-    #[expect(dead_code, reason = "other nodes are asked over it")]
-    network: Arc<dyn Network>,
+    peers: Peers,
     locate: Arc<dyn Locate>,
-    local: RwLock<BTreeMap<GroupId, Store>>,
+    local: RwLock<BTreeMap<GroupId, Local>>,
     events: broadcast::Sender<Event>,
+    parcels: Parcels,
+    /// Who answered last.
+    leaders: Mutex<BTreeMap<GroupId, NodeId>>,
+    /// Stores that could not be reached the last time.
+    down: Mutex<BTreeSet<GroupId>>,
 }
 
-/// One store that has everything.
-struct Only(GroupId);
-
-impl Locate for Only {
-    fn store_of(&self, _: MailboxId) -> GroupId {
-        self.0
-    }
-
-    fn replicas(&self, _: GroupId) -> Vec<NodeId> {
-        Vec::new()
-    }
-
-    fn stores(&self) -> Vec<GroupId> {
-        vec![self.0]
-    }
-
-    fn level(&self) -> u32 {
-        u32::MAX
-    }
+/// A replica on this node.
+struct Local {
+    store: Store,
+    journal: Arc<Journal>,
 }
 
 impl Stores {
-    /// No store is local yet: see [`Stores::add`]. Within a tokio runtime.
+    /// No store is local yet: see [`Stores::add`]. Answers other nodes over `network` from now on. Within
+    /// the runtime.
     pub fn new(env: Environment, network: Arc<dyn Network>, locate: Arc<dyn Locate>) -> Self {
         let (events, _) = broadcast::channel(EVENTS);
-        let inner = Inner { env, network, locate, local: RwLock::default(), events };
-        Self { inner: Arc::new(inner) }
+        let inner = Arc::new(Inner {
+            peers: Peers::new(network.clone(), env.clone()),
+            env,
+            locate,
+            local: RwLock::default(),
+            events,
+            parcels: Parcels::default(),
+            leaders: Mutex::default(),
+            down: Mutex::default(),
+        });
+        serve::start(&inner, &*network);
+        feed::start(&inner);
+        Self { inner, patience: PATIENCE }
     }
 
     /// This store alone, for tests and for a cluster of one.
     pub fn single(store: Store) -> Self {
-        let locate = Arc::new(Only(store.id()));
+        let locate = Arc::new(locate::Only(store.id()));
         let stores = Self::new(store.environment().clone(), Arc::new(Alone), locate);
         stores.add(store);
         stores
     }
 
+    /// The same stores for somebody who waits no longer than this for one that does not answer.
+    pub fn patient(&self, patience: Duration) -> Self {
+        Self { inner: self.inner.clone(), patience }
+    }
+
     /// From now on this node has a replica of the store.
     pub fn add(&self, store: Store) {
-        let weak = Arc::downgrade(&self.inner);
-        let mut changes = store.events();
-        let id = store.id();
-        self.inner.local.write().insert(id, store);
-        tokio::spawn(async move {
-            loop {
-                let event = match changes.recv().await {
-                    Ok(event) => event,
-                    Err(broadcast::error::RecvError::Lagged(_)) => continue,
-                    Err(broadcast::error::RecvError::Closed) => return,
-                };
-                let Some(inner) = weak.upgrade() else { return };
-                // nobody listening is fine
-                let _ = inner.events.send(event);
-            }
-        });
+        let journal = Arc::new(Journal::new(self.inner.env.random.u64()));
+        let local = Local { store: store.clone(), journal: journal.clone() };
+        self.inner.local.write().insert(store.id(), local);
+        feed::follow(&self.inner, &store, journal);
+        // events may have been missed until now
+        let _ = self.inner.events.send(Event::Missed);
     }
 
     /// This node has no replica of the store any more.
     pub fn remove(&self, store: GroupId) -> Option<Store> {
-        self.inner.local.write().remove(&store)
+        self.inner.local.write().remove(&store).map(|local| local.store)
     }
 
     /// Replicas on this node, ascending.
     pub fn local(&self) -> Vec<Store> {
-        self.inner.local.read().values().cloned().collect()
+        self.inner.local.read().values().map(|local| local.store.clone()).collect()
     }
 
     /// The replica of a store on this node.
     pub fn store(&self, store: GroupId) -> Option<Store> {
-        self.inner.local.read().get(&store).cloned()
+        self.inner.local.read().get(&store).map(|local| local.store.clone())
     }
 
     /// Stores that this node leads, ascending.
@@ -128,14 +132,54 @@ impl Stores {
         self.inner.locate.store_of(mailbox)
     }
 
-    /// Does what is asked, in the store of the mailbox that the request is about. Waits for a new leader
-    /// as long as it takes to elect one.
+    /// Whether the store answered the last time, as far as anybody on this node has asked.
+    pub fn answers(&self, store: GroupId) -> bool {
+        !self.inner.down.lock().contains(&store)
+    }
+
+    /// How the replica of a store on a node is doing: what its leader wants to know before it lets it vote.
+    pub async fn replica(&self, node: NodeId, store: GroupId) -> Result<ReplicaState, LinkError> {
+        if let Some(local) = self.store(store).filter(|local| local.node() == node) {
+            return Ok(local.state());
+        }
+        match self.inner.peers.state(node, store, STATE_PATIENCE).await? {
+            StoreAnswer::State(state) => Ok(state),
+            _ => Err(LinkError::Refused(node, "a wrong answer".into())),
+        }
+    }
+
+    /// Does what is asked, in the store of the mailbox that the request is about, wherever that is. Waits
+    /// for a new leader as long as it takes to elect one, with one request id, so that a change takes effect
+    /// once.
     ///
     /// Spool requests name no mailbox: they are for [`Stores::call_in`], unless there is one store only.
     pub async fn call(&self, call: Call) -> Result<Response, StoreError> {
-        match self.route(&call.request) {
-            Ok(store) => self.call_in(store, call).await,
-            Err(refusal) => Ok(Response::Refused(refusal)),
+        let mut store = match self.route(&call.request) {
+            Ok(store) => store,
+            Err(refusal) => return Ok(Response::Refused(refusal)),
+        };
+        let clock = &self.inner.env.clock;
+        let started = clock.monotonic();
+        let alone = call.request.mailboxes().len() == 1;
+        loop {
+            let answer = self.call_in(store, call.clone()).await?;
+            let next = match &answer {
+                Response::Refused(Refusal::Moving(_)) => None,
+                // the directory here may not know it yet
+                Response::Refused(Refusal::Moved { to, .. }) if alone && *to != store => Some(*to),
+                Response::Refused(Refusal::Moved { .. }) => None,
+                _ => return Ok(answer),
+            };
+            if clock.monotonic().saturating_sub(started) >= self.patience {
+                return Ok(answer);
+            }
+            match next {
+                Some(next) => store = next,
+                None => {
+                    clock.sleep(MOVING).await;
+                    store = self.route(&call.request).unwrap_or(store);
+                }
+            }
         }
     }
 
@@ -153,15 +197,7 @@ impl Stores {
         self.call_in(store, self.fresh(request)).await
     }
 
-    /// [`Stores::call`] in a named store.
-    pub async fn call_in(&self, store: GroupId, call: Call) -> Result<Response, StoreError> {
-        match self.store(store) {
-            Some(store) => store.call(call).await,
-            None => Err(StoreError::Unavailable(format!("store {} is out of reach", store.0))),
-        }
-    }
-
-    /// Change events of all stores, from now on. A receiver that lags sees `RecvError::Lagged` and must
+    /// Change events of all stores, from now on. After [`Event::Missed`], and when a receiver lags, it must
     /// ask for changes of everything it watches.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.inner.events.subscribe()
@@ -179,10 +215,25 @@ impl Stores {
         if stores.is_empty() {
             stores = self.all();
         }
+        stores.sort_unstable();
         stores.dedup();
         match stores.as_slice() {
             [only] => Ok(*only),
             _ => Err(Refusal::Limit("one store in a request".into())),
         }
+    }
+
+    /// The form of a call that all nodes know.
+    fn at_level(&self, call: Call) -> Call {
+        if self.inner.locate.level() >= Request::DELIVERIES_LEVEL {
+            return call;
+        }
+        let request = match call.request {
+            Request::DeliverOnce { envelope, local, relay, message, .. } => {
+                Request::Deliver { envelope, local, relay, message }
+            }
+            request => request,
+        };
+        Call { request, ..call }
     }
 }

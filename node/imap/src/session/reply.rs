@@ -105,7 +105,9 @@ impl From<StoreError> for Fail {
     fn from(error: StoreError) -> Self {
         tracing::error!(target: "error", %error, "the store did not answer");
         match error {
-            StoreError::Unavailable(_) => Self::no(Code::Unavailable, "try again later"),
+            StoreError::Unavailable(text) | StoreError::OutOfReach(text) => {
+                Self::No(Some(Code::Unavailable), format!("{text}; try again later"))
+            }
             StoreError::Storage(_) => Self::no(Code::Unavailable, "storage failed"),
             StoreError::Damaged(_) => Self::no(Code::Corruption, "stored data is damaged"),
         }

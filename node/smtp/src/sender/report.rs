@@ -168,6 +168,7 @@ mod tests {
             recipients: vec![state.clone()],
             body: BodyHash([0; 32]),
             size: 1,
+            delivery: None,
         };
         let patience = Patience {
             delay: Duration::from_secs(4 * 3600),

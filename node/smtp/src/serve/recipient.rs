@@ -117,7 +117,9 @@ pub(super) fn unavailable(error: &StoreError) -> Reply {
     tracing::error!(target: "error", %error, "mail cannot be taken");
     match error {
         StoreError::Storage(_) => Reply::DiskFull,
-        StoreError::Unavailable(_) | StoreError::Damaged(_) => Reply::StoreUnavailable,
+        StoreError::Unavailable(_) | StoreError::OutOfReach(_) | StoreError::Damaged(_) => {
+            Reply::StoreUnavailable
+        }
     }
 }
 

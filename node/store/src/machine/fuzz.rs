@@ -52,10 +52,12 @@ pub(crate) fn command(data: &[u8]) {
     STORE.with_borrow_mut(|store| {
         let transaction = store.transaction().expect("a transaction");
         let mut events = Vec::new();
-        let first = answer(&transaction, &mut events, data).expect("a command never fails");
+        let first = answer(&transaction, &mut events, &mut Vec::new(), data)
+            .expect("a command never fails");
         decode_answer(&first).expect("an answer can be read");
         if Command::decode(data).is_ok() {
-            let again = answer(&transaction, &mut events, data).expect("nor when it comes again");
+            let again = answer(&transaction, &mut events, &mut Vec::new(), data)
+                .expect("nor when it comes again");
             assert_eq!(first, again, "an answer is remembered");
         }
         check(&transaction);
@@ -74,7 +76,7 @@ fn furnished() -> Result<Connection, MachineError> {
     let connection = Connection::open_in_memory()?;
     connection.execute_batch(&MIGRATIONS.concat())?;
     for data in furniture() {
-        answer(&connection, &mut Vec::new(), &data)?;
+        answer(&connection, &mut Vec::new(), &mut Vec::new(), &data)?;
     }
     Ok(connection)
 }
@@ -213,7 +215,7 @@ mod tests {
         for seed in seeds() {
             let mut store = furnished().unwrap();
             let transaction = store.transaction().unwrap();
-            let answered = answer(&transaction, &mut Vec::new(), &seed).unwrap();
+            let answered = answer(&transaction, &mut Vec::new(), &mut Vec::new(), &seed).unwrap();
             let answered = decode_answer(&answered).unwrap();
             assert!(!matches!(answered, crate::Response::Refused(_)), "{answered:?}");
         }

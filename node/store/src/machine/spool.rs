@@ -6,16 +6,17 @@ use rusqlite::{OptionalExtension, params};
 
 use posthouse_cluster::Timestamp;
 
-use super::{Outcome, Step, Stop, items::check_uids, names::INBOX, only};
+use super::{Outcome, Step, Stop, deliveries::Whom, items::check_uids, names::INBOX, only};
 use crate::{
-    Envelope, Event, LocalRecipient, MailboxId, Refusal, RelayRecipient, Report, Response, SpoolId,
-    SpoolOutcome, SpoolRecipient,
+    DeliveryId, Envelope, Event, LocalRecipient, MailboxId, Refusal, RelayRecipient, Report,
+    Response, SpoolId, SpoolOutcome, SpoolRecipient,
     command::NewBody,
     rows::{FolderRow, ItemRow, MailboxRow, cached, signed},
 };
 
 /// Who gets a message.
 struct Recipients {
+    delivery: Option<DeliveryId>,
     local: Vec<(MailboxRow, FolderRow)>,
     relay: Vec<RelayRecipient>,
 }
@@ -23,19 +24,29 @@ struct Recipients {
 impl Step<'_> {
     pub(super) fn deliver(
         &mut self,
+        delivery: Option<DeliveryId>,
         envelope: Envelope,
         local: &[LocalRecipient],
-        relay: Vec<RelayRecipient>,
+        mut relay: Vec<RelayRecipient>,
         bodies: &[NewBody],
     ) -> Outcome {
         let body = only(bodies)?;
         if local.is_empty() && relay.is_empty() {
             return Err(Refusal::Limit("no recipient".into()).into());
         }
-        let local = distinct(local)
-            .into_iter()
-            .map(|mailbox| self.inbox(mailbox))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut local = distinct(local);
+        if let Some(delivery) = delivery {
+            for mailbox in local.clone() {
+                if self.is_delivered(Whom::Mailbox(mailbox), delivery)? {
+                    local.remove(&mailbox);
+                }
+            }
+            if !relay.is_empty() && self.is_delivered(Whom::Spool, delivery)? {
+                relay.clear();
+            }
+        }
+        let local =
+            local.into_iter().map(|mailbox| self.inbox(mailbox)).collect::<Result<Vec<_>, _>>()?;
         let full: Vec<_> = local
             .iter()
             .filter(|(mailbox, _)| mailbox.is_full(u64::from(body.size), 1))
@@ -47,7 +58,7 @@ impl Step<'_> {
         for (_, inbox) in &local {
             check_uids(inbox, 1)?;
         }
-        let spool = self.hand_out(envelope, Recipients { local, relay }, body)?;
+        let spool = self.hand_out(envelope, Recipients { delivery, local, relay }, body)?;
         Ok(Response::Accepted { spool })
     }
 
@@ -64,12 +75,15 @@ impl Step<'_> {
         recipients: Recipients,
         body: &NewBody,
     ) -> Result<Option<SpoolId>, Stop> {
-        let Recipients { local, relay } = recipients;
+        let Recipients { delivery, local, relay } = recipients;
         let references = local.len() + usize::from(!relay.is_empty());
         if references == 0 {
             return Ok(None);
         }
         let body_row = self.take_body(body, references)?;
+        if delivery.is_some() {
+            self.forget_deliveries()?;
+        }
         for (mut mailbox, mut inbox) in local {
             mailbox.modseq += 1;
             let item = ItemRow {
@@ -83,12 +97,18 @@ impl Step<'_> {
                 keywords: None,
             };
             self.add_item(&mut mailbox, &mut inbox, item)?;
+            if let Some(delivery) = delivery {
+                self.note_delivery(Whom::Mailbox(mailbox.id), delivery)?;
+            }
             inbox.save(self.db)?;
             mailbox.save(self.db)?;
             self.changed(&mailbox, &inbox);
         }
         if relay.is_empty() {
             return Ok(None);
+        }
+        if let Some(delivery) = delivery {
+            self.note_delivery(Whom::Spool, delivery)?;
         }
         let recipients: Vec<_> = relay
             .into_iter()
@@ -102,15 +122,16 @@ impl Step<'_> {
         let id = self.next("spool")?;
         cached(
             self.db,
-            "INSERT INTO spool (id, accepted, due, body, envelope, recipients)
-             VALUES (?1, ?2, ?2, ?3, ?4, ?5)",
+            "INSERT INTO spool (id, accepted, due, body, envelope, recipients, delivery)
+             VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             signed(id),
             signed(self.at.0),
             body_row,
             postcard::to_stdvec(&envelope)?,
-            postcard::to_stdvec(&recipients)?
+            postcard::to_stdvec(&recipients)?,
+            delivery.map(|delivery| delivery.0.to_be_bytes())
         ])?;
         self.events.push(Event::Spool);
         Ok(Some(SpoolId(id)))
@@ -171,7 +192,7 @@ impl Step<'_> {
             eight_bit: true,
             utf8: false,
         };
-        self.hand_out(envelope, Recipients { local, relay: report.relay }, body)?;
+        self.hand_out(envelope, Recipients { delivery: None, local, relay: report.relay }, body)?;
         Ok(())
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,6 +22,8 @@ const COLLECT: Duration = Duration::from_secs(3600);
 const SCRUB: Duration = Duration::from_secs(24 * 3600);
 /// A body that nothing names is kept for so long: its command may be under way.
 const GRACE: Duration = Duration::from_secs(3600);
+/// Entries of the log that may not be applied yet when bodies are collected: they came within the grace.
+const MAX_LAG: u64 = 10_000;
 /// Bytes per second that a scrub reads.
 const SCRUB_RATE: u64 = 8 << 20;
 /// Inline bodies that a scrub reads at once.
@@ -33,6 +38,8 @@ pub struct Scrub {
     pub damaged: Vec<(BodyHash, String)>,
     /// Bodies that are named and not there.
     pub missing: Vec<BodyHash>,
+    /// Bodies that were damaged or missing and came from another replica: they are sound now.
+    pub repaired: Vec<BodyHash>,
 }
 
 /// Outcome of [`Store::collect`].
@@ -58,6 +65,7 @@ impl Store {
         let named = self.inner.readers.read(read::logged_bodies).await?;
         scrub.missing = named.into_iter().filter(|hash| !there.contains(hash)).collect();
         self.scrub_inline(&mut scrub).await?;
+        self.repair(&mut scrub).await;
         for (hash, reason) in &scrub.damaged {
             tracing::error!(target: "error", ?hash, reason, "damaged body");
         }
@@ -65,6 +73,26 @@ impl Store {
             tracing::error!(target: "error", ?hash, "missing body");
         }
         Ok(scrub)
+    }
+
+    /// Gets from other replicas what is damaged or missing.
+    async fn repair(&self, scrub: &mut Scrub) {
+        let mut damaged = Vec::new();
+        for (hash, reason) in std::mem::take(&mut scrub.damaged) {
+            let error = StoreError::Damaged(reason.clone());
+            match self.mend_read(hash, error).await {
+                Ok(_) => scrub.repaired.push(hash),
+                Err(_) => damaged.push((hash, reason)),
+            }
+        }
+        let mut missing = Vec::new();
+        for hash in std::mem::take(&mut scrub.missing) {
+            match self.mend(hash).await {
+                Some(_) => scrub.repaired.push(hash),
+                None => missing.push(hash),
+            }
+        }
+        (scrub.damaged, scrub.missing) = (damaged, missing);
     }
 
     async fn scrub_inline(&self, scrub: &mut Scrub) -> Result<(), StoreError> {
@@ -92,12 +120,47 @@ impl Store {
         self.collect_after(GRACE).await
     }
 
+    /// Whether this replica has applied almost all of the log and is in touch with the others.
+    fn is_current(&self) -> bool {
+        let status = self.inner.group.status();
+        status.quorum && status.last_log.saturating_sub(status.applied) <= MAX_LAG
+    }
+
     pub(crate) async fn collect_after(&self, grace: Duration) -> Result<Collection, StoreError> {
+        if !self.is_current() {
+            // the log may name what the database does not yet
+            return Ok(Collection::default());
+        }
         let named = self.inner.readers.read(read::logged_bodies).await?;
         let bodies = self.inner.bodies.clone();
         let work = move || bodies.collect(&named.into_iter().collect(), grace);
         let collected = blocking(work).await.map_err(StoreError::Unavailable)??;
         Ok(Collection { bodies: collected.bodies, files: collected.files, bytes: collected.bytes })
+    }
+}
+
+/// Keeps to so many bytes per second.
+pub(super) struct Pace {
+    clock: Arc<dyn Clock>,
+    rate: u64,
+    started: Duration,
+    spent: AtomicU64,
+}
+
+impl Pace {
+    pub(super) fn new(clock: Arc<dyn Clock>, rate: u64) -> Self {
+        let started = clock.monotonic();
+        Self { clock, rate, started, spent: AtomicU64::new(0) }
+    }
+
+    /// Returns when so many bytes more are in order.
+    pub(super) async fn spend(&self, bytes: u64) {
+        let before = self.spent.fetch_add(bytes, Ordering::Relaxed);
+        let due = Duration::from_secs_f64(before as f64 / self.rate as f64);
+        let pause = due.saturating_sub(self.clock.monotonic().saturating_sub(self.started));
+        if !pause.is_zero() {
+            self.clock.sleep(pause).await;
+        }
     }
 }
 

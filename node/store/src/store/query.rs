@@ -1,6 +1,6 @@
 //! Answers to reading requests.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -13,6 +13,7 @@ use crate::{
     machine::export,
     outcome::Stop,
     read::{self, StoredBody},
+    rows::ItemRow,
 };
 
 /// Messages that a search reads at once.
@@ -61,9 +62,13 @@ impl Store {
             Ok(stored) => stored,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let bodies = self.inner.bodies.clone();
-        let bytes =
-            blocking(move || load(&bodies, stored)).await.map_err(StoreError::Unavailable)??;
+        let (hash, bodies) = (stored.hash(), self.inner.bodies.clone());
+        let loaded =
+            blocking(move || load(&bodies, stored)).await.map_err(StoreError::Unavailable)?;
+        let bytes = match loaded {
+            Ok(bytes) => bytes,
+            Err(error) => self.mend_read(hash, error).await?,
+        };
         Ok(Ok(Response::Body(bytes)))
     }
 
@@ -118,19 +123,33 @@ impl Store {
             Ok(items) => items,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let (bodies, query) = (self.inner.bodies.clone(), query.clone());
-        let work = move || {
-            let mut found = Vec::new();
-            for (item, stored) in items {
-                let message = load(&bodies, stored)?;
-                if read::examine(&query, &item, &message) {
-                    found.push((item.uid, item.modseq));
-                }
+        let items = Arc::new(items);
+        loop {
+            let (bodies, query, items) = (self.inner.bodies.clone(), query.clone(), items.clone());
+            let work = move || examine(&bodies, &query, &items);
+            match blocking(work).await.map_err(StoreError::Unavailable)? {
+                Ok(found) => return Ok(Ok(found)),
+                // each body is repaired for good, or the search ends here
+                Err((hash, error)) => drop(self.mend_read(hash, error).await?),
             }
-            Ok::<_, StoreError>(found)
-        };
-        Ok(Ok(blocking(work).await.map_err(StoreError::Unavailable)??))
+        }
     }
+}
+
+/// Which messages match. Blocks. The error names the body that cannot be read.
+fn examine(
+    bodies: &BodyLog,
+    query: &Query,
+    items: &[(ItemRow, StoredBody)],
+) -> Result<Vec<(Uid, ModSeq)>, (BodyHash, StoreError)> {
+    let mut found = Vec::new();
+    for (item, stored) in items {
+        let message = load(bodies, stored.clone()).map_err(|error| (stored.hash(), error))?;
+        if read::examine(query, item, &message) {
+            found.push((item.uid, item.modseq));
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) fn from_index(
@@ -167,11 +186,14 @@ pub(crate) fn load(bodies: &BodyLog, stored: StoredBody) -> Result<Bytes, StoreE
         StoredBody::Logged(hash) => Ok(bodies.get(hash)?),
         StoredBody::Inline(hash, bytes) => match verified(hash, &bytes) {
             true => Ok(bytes),
-            false => Err(StoreError::Damaged(format!("body {hash:?} does not match its hash"))),
+            // a copy from another replica, where the one in the database was damaged before
+            false => bodies
+                .get(hash)
+                .map_err(|_| StoreError::Damaged(format!("body {hash:?} does not match its hash"))),
         },
     }
 }
 
-fn verified(hash: BodyHash, bytes: &[u8]) -> bool {
+pub(super) fn verified(hash: BodyHash, bytes: &[u8]) -> bool {
     blake3::hash(bytes).as_bytes() == &hash.0
 }
