@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Password;
+use crate::{Password, check_code};
 
 /// Everything that set-up asks. All doors fill this.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -12,12 +12,21 @@ use crate::Password;
 pub struct Answers {
     /// Host name of this node as clients reach it: `mail.example.test`.
     pub host: String,
+    /// Code of `posthouse cluster invite`: this node joins that cluster. Domain, administrator and everything
+    /// after them are not asked then, since the cluster has them.
+    #[serde(default)]
+    pub join: Option<Password>,
+    /// Addresses (`host:port`) where other nodes reach this one; only with `join`. Empty: found out.
+    #[serde(default)]
+    pub links: Vec<String>,
     /// Primary mail domain: `example.test`.
+    #[serde(default)]
     pub domain: String,
-    /// Name of the site that this node stands in.
-    #[serde(default = "main_site")]
+    /// Name of the site that this node stands in; empty: [`Answers::site`].
+    #[serde(default)]
     pub site: String,
     /// First administrator, an ordinary user with full rights (F8.1-1).
+    #[serde(default)]
     pub administrator: UserAnswers,
     /// Active Directory to map accounts from.
     #[serde(default)]
@@ -31,10 +40,6 @@ pub struct Answers {
     /// Aliases to make.
     #[serde(default)]
     pub aliases: Vec<AliasAnswers>,
-}
-
-fn main_site() -> String {
-    "main".to_owned()
 }
 
 /// A local user.
@@ -165,17 +170,61 @@ impl Answers {
         Ok(answers)
     }
 
-    /// What is wrong with the answers, all of it. Empty: they can be applied.
+    /// The site of a new domain's first node: `main` if nothing was answered.
+    pub fn site(&self) -> &str {
+        let site = self.site.trim();
+        if site.is_empty() { "main" } else { site }
+    }
+
+    /// What is wrong with the answers, all of it. Empty: they can be applied, or joined with.
     pub fn problems(&self) -> Vec<Problem> {
+        let mut found = match &self.join {
+            None => self.domain_problems(),
+            Some(code) => self.join_problems(code.expose()),
+        };
+        let named = self.site.is_empty() || !self.site.trim().is_empty();
+        if !named || self.site.chars().any(char::is_control) || self.site.len() > MAX_SITE {
+            let message = "a site has a name of at most 64 letters".to_owned();
+            found.push(Problem { field: "site".to_owned(), message });
+        }
+        found
+    }
+
+    fn join_problems(&self, code: &str) -> Vec<Problem> {
         let mut found = Vec::new();
         let mut check = |field: &str, ok: bool, message: &str| {
             if !ok {
                 found.push(Problem { field: field.to_owned(), message: message.to_owned() });
             }
         };
-        check("host", is_host(&self.host), "a full host name is needed, such as mail.example.test");
+        if let Err(problem) = check_code(code) {
+            check("join", false, &problem);
+        }
+        check("host", is_host(&self.host), HOST);
+        for (position, link) in self.links.iter().enumerate() {
+            let field = format!("links[{position}]");
+            check(&field, is_link(link), "host and port are needed, such as 10.1.0.2:4041");
+        }
+        let from_cluster = "it comes from the cluster: leave it out when joining";
+        check("domain", self.domain.is_empty(), from_cluster);
+        check("administrator", self.administrator.name.is_empty(), from_cluster);
+        check("directory", self.directory.is_none(), from_cluster);
+        check("users", self.users.is_empty(), from_cluster);
+        check("groups", self.groups.is_empty(), from_cluster);
+        check("aliases", self.aliases.is_empty(), from_cluster);
+        found
+    }
+
+    fn domain_problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut check = |field: &str, ok: bool, message: &str| {
+            if !ok {
+                found.push(Problem { field: field.to_owned(), message: message.to_owned() });
+            }
+        };
+        check("host", is_host(&self.host), HOST);
         check("domain", is_host(&self.domain), "a mail domain is needed, such as example.test");
-        check("site", !self.site.trim().is_empty(), "a site has a name");
+        check("links", self.links.is_empty(), "they are asked only when joining a cluster");
         check_user("administrator", &self.administrator, &mut check);
         for (position, user) in self.users.iter().enumerate() {
             check_user(&format!("users[{position}]"), user, &mut check);
@@ -201,6 +250,9 @@ impl Answers {
     }
 }
 
+/// Longest name of a site in bytes.
+const MAX_SITE: usize = 64;
+const HOST: &str = "a full host name is needed, such as mail.example.test";
 const NAME: &str = "lower-case letters, digits, dot, hyphen and underscore are allowed";
 
 fn check_user(field: &str, user: &UserAnswers, check: &mut impl FnMut(&str, bool, &str)) {
@@ -228,61 +280,22 @@ fn is_host(name: &str) -> bool {
     name.len() <= 253 && name.contains('.') && name.split('.').all(label)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn good() -> Answers {
-        Answers {
-            host: "mail.example.test".into(),
-            domain: "example.test".into(),
-            site: "main".into(),
-            administrator: UserAnswers { name: "admin".into(), ..UserAnswers::default() },
-            ..Answers::default()
-        }
-    }
-
-    #[test]
-    fn each_wrong_answer_is_named() {
-        type Spoil = fn(&mut Answers);
-        let cases: &[(&str, Spoil)] = &[
-            ("host", |a| a.host = "mail".into()),
-            ("host", |a| a.host = "-a.example.test".into()),
-            ("domain", |a| a.domain = "exa mple.test".into()),
-            ("site", |a| a.site = " ".into()),
-            ("administrator.name", |a| a.administrator.name = "Admin".into()),
-            ("administrator.password", |a| a.administrator.password = Some(Password::new("short"))),
-            ("users[0].name", |a| a.users.push(UserAnswers::default())),
-            ("groups[0].name", |a| a.groups.push(GroupAnswers::default())),
-            ("directory.domain", |a| {
-                a.directory = Some(DirectoryAnswers {
-                    bind_name: "reader".into(),
-                    bind_password: Password::new("x"),
-                    ..DirectoryAnswers::default()
-                });
-            }),
-        ];
-        assert_eq!(good().problems(), []);
-        for (field, spoil) in cases {
-            let mut answers = good();
-            spoil(&mut answers);
-            let fields: Vec<_> = answers.problems().into_iter().map(|p| p.field).collect();
-            assert_eq!(fields, [*field]);
-        }
-    }
-
-    #[test]
-    fn a_broken_answers_file_is_refused_without_quoting_a_password() {
-        let text = "host = 'mail.example.test'\ndomain = 'example.test'\n[administrator]\nname = 'admin'\npassword = canary";
-        let error = Answers::from_toml(text).unwrap_err().to_string();
-        assert!(error.contains("line 5"), "{error}");
-        assert!(!error.contains("canary"), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_by_name() {
-        let text = "host = 'mail.example.test'\ndomain = 'example.test'\npasword = 'x'\n[administrator]\nname = 'admin'";
-        let error = Answers::from_toml(text).unwrap_err().to_string();
-        assert!(error.contains("pasword"), "{error}");
-    }
+/// `host:port`; the host a name or an IP address, of version 6 in brackets.
+fn is_link(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map_or_else(
+        || host.parse::<std::net::Ipv4Addr>().is_ok(),
+        |host| host.parse::<std::net::Ipv6Addr>().is_ok(),
+    );
+    port.parse::<u16>().is_ok_and(|port| port > 0) && (address || is_host(host))
 }
+
+/// A code that was never made by a cluster.
+#[cfg(test)]
+pub(crate) fn example_code() -> String {
+    let addresses = vec!["192.0.2.1:4041".to_owned()];
+    posthouse_cluster::join::InviteCode::new(addresses, &[7; 32], [8; 16], [9; 16]).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,9 @@ pub enum ApplyError {
     /// The directory refused.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// The cluster did not take this node, or was not reached.
+    #[error("{0}")]
+    Join(String),
     /// A file that the answers name cannot be used.
     #[error("{0}")]
     File(String),
@@ -82,8 +85,13 @@ pub async fn apply(answers: &Answers, opener: &dyn Opener) -> Result<Outcome, Ap
     if !problems.is_empty() {
         return Err(ApplyError::Invalid(problems));
     }
+    if answers.join.is_some() {
+        return Err(ApplyError::Join(
+            "these answers join a cluster; no domain was made".to_owned(),
+        ));
+    }
     let keytab = read_keytab(answers.directory.as_ref()).await?;
-    let parts = opener.open(&answers.host, &answers.site).await.map_err(ApplyError::Open)?;
+    let parts = opener.open(&answers.host, answers.site()).await.map_err(ApplyError::Open)?;
     if parts.directory.is_set_up() {
         return Err(ApplyError::AlreadySetUp);
     }
@@ -148,7 +156,7 @@ impl<'a> Builder<'a> {
         self.changes.push(Change::PutNode(NodeInfo {
             id: self.parts.node,
             host: answers.host.to_ascii_lowercase(),
-            site: answers.site.clone(),
+            site: answers.site().to_owned(),
             ..NodeInfo::default()
         }));
         self.changes.push(Change::PutStore(StoreInfo {

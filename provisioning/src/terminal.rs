@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
-use crate::{Answers, Check, CheckOutcome, DirectoryAnswers, Password, Tls, UserAnswers};
+use crate::{
+    Answers, Check, CheckOutcome, DirectoryAnswers, Password, Tls, UserAnswers, check_code,
+};
 
 /// Where questions go and answers come from.
 pub trait Console {
@@ -52,7 +54,13 @@ pub enum Aborted {
 /// Asks everything.
 pub fn ask(console: &mut dyn Console, suggested_host: &str) -> Result<Answers, Aborted> {
     console.say("Posthouse set-up. Ctrl-C aborts; nothing is changed before the last question.")?;
-    choose_door(console)?;
+    match choose_door(console)? {
+        Door::NewDomain => ask_domain(console, suggested_host),
+        Door::Join => ask_join(console, suggested_host),
+    }
+}
+
+fn ask_domain(console: &mut dyn Console, suggested_host: &str) -> Result<Answers, Aborted> {
     let mut answers = Answers { site: "main".to_owned(), ..Answers::default() };
     answers.host =
         field(console, "Host name of this node", suggested_host, "host", |a, v| a.host = v)?;
@@ -83,6 +91,51 @@ pub fn ask(console: &mut dyn Console, suggested_host: &str) -> Result<Answers, A
     if yes(console, "Set up like this?", true)? { Ok(answers) } else { Err(Aborted::EndOfInput) }
 }
 
+fn ask_join(console: &mut dyn Console, suggested_host: &str) -> Result<Answers, Aborted> {
+    console.say(
+        "On a node of the cluster, `posthouse cluster invite` prints the code; it works once.",
+    )?;
+    let (code, addresses) = loop {
+        let code = question(console, "Code", "")?;
+        match check_code(&code) {
+            Ok(addresses) => break (code, addresses),
+            Err(problem) => console.say(&format!("  {problem}"))?,
+        }
+    };
+    let host = field(console, "Host name of this node", suggested_host, "host", |a, v| a.host = v)?;
+    let site = question(console, "Site (empty: that of the node that answers)", "")?;
+    let links = links(console)?;
+    let site_shown = if site.is_empty() { "as the node that answers" } else { &site };
+    let links_shown = if links.is_empty() { "found out".to_owned() } else { links.join(", ") };
+    console.say("")?;
+    console.say(&format!("Joins through  {}", addresses.join(", ")))?;
+    console.say(&format!("Host name      {host}"))?;
+    console.say(&format!("Site           {site_shown}"))?;
+    console.say(&format!("Addresses      {links_shown}"))?;
+    let join = Some(Password::new(code));
+    let answers = Answers { join, host, site, links, ..Answers::default() };
+    if yes(console, "Join like this?", true)? { Ok(answers) } else { Err(Aborted::EndOfInput) }
+}
+
+fn links(console: &mut dyn Console) -> Result<Vec<String>, Aborted> {
+    loop {
+        let text = "Addresses (host:port) where other nodes reach this one (empty: found out)";
+        let links = listed(&question(console, text, "")?);
+        // any code is wrong here: only the addresses are looked at
+        let probe =
+            Answers { join: Some(Password::default()), links: links.clone(), ..Answers::default() };
+        match probe.problems().into_iter().find(|problem| problem.field.starts_with("links")) {
+            Some(problem) => console.say(&format!("  {}", problem.message))?,
+            None => return Ok(links),
+        }
+    }
+}
+
+/// What is separated by commas.
+fn listed(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
 /// Shows checks; false if one failed.
 pub fn show_checks(console: &mut dyn Console, checks: &[Check]) -> io::Result<bool> {
     for check in checks {
@@ -99,14 +152,20 @@ pub fn show_checks(console: &mut dyn Console, checks: &[Check]) -> io::Result<bo
     Ok(checks.iter().all(|check| check.outcome != CheckOutcome::Failed))
 }
 
-fn choose_door(console: &mut dyn Console) -> Result<(), Aborted> {
+enum Door {
+    NewDomain,
+    Join,
+}
+
+fn choose_door(console: &mut dyn Console) -> Result<Door, Aborted> {
     console.say("  1  New domain")?;
-    console.say("  2  Join a cluster (comes later)")?;
+    console.say("  2  Join a cluster")?;
     console.say("  3  Restore a backup (comes later)")?;
     loop {
         match question(console, "What shall this node be?", "1")?.as_str() {
-            "1" => return Ok(()),
-            _ => console.say("Only a new domain can be made in this version.")?,
+            "1" => return Ok(Door::NewDomain),
+            "2" => return Ok(Door::Join),
+            _ => console.say("  1 or 2; a backup cannot be restored in this version")?,
         }
     }
 }
@@ -174,12 +233,7 @@ fn directory(console: &mut dyn Console) -> Result<DirectoryAnswers, Aborted> {
     let secret = console.ask_secret("Its password:")?.ok_or(Aborted::EndOfInput)?;
     Ok(DirectoryAnswers {
         domain,
-        controllers: controllers
-            .split(',')
-            .map(str::trim)
-            .filter(|c| !c.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        controllers: listed(&controllers),
         tls: Tls::Ldaps,
         ca,
         bind_name,
@@ -225,7 +279,7 @@ mod tests {
     #[test]
     fn return_takes_the_suggestions_and_wrong_answers_are_asked_again() {
         let (answers, shown) = run(&[
-            "2",
+            "3",
             "1",
             "nodots",
             "",
@@ -248,6 +302,35 @@ mod tests {
         assert!(answers.problems().is_empty());
         assert!(shown.contains("the two differ"), "{shown}");
         assert!(!shown.contains("long-enough-1"), "{shown}");
+    }
+
+    #[test]
+    fn joining_asks_for_the_code_until_it_is_one() {
+        let code = crate::answers::example_code();
+        let altered = code.replacen('0', "1", 1);
+        let (code, altered): (&'static str, &'static str) = (code.leak(), altered.leak());
+        let lines = [
+            "2",
+            altered,
+            "hello",
+            code,
+            "nodots",
+            "n2.example.test",
+            "",
+            "10.1.0.2",
+            "10.1.0.2:4041, [fd00::2]:4041",
+            "",
+        ];
+        let (answers, shown) = run(&lines);
+        let answers = answers.unwrap();
+        assert_eq!(answers.problems(), []);
+        assert_eq!(answers.host, "n2.example.test");
+        assert_eq!(answers.links, ["10.1.0.2:4041", "[fd00::2]:4041"]);
+        assert_eq!(answers.join.unwrap().expose(), code);
+        assert!(shown.contains("Joins through  192.0.2.1:4041"), "{shown}");
+        assert!(!shown.contains("Mail domain"), "{shown}");
+        let again = shown.lines().filter(|line| line.starts_with("Code")).count();
+        assert_eq!(again, 3, "{shown}");
     }
 
     #[test]

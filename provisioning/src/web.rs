@@ -4,7 +4,7 @@
 mod door;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     Json, Router,
@@ -16,9 +16,12 @@ use axum::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::{ApplyError, Checker, Opener, apply, apply::unsealed_spec};
+use crate::{ApplyError, Checker, Joiner, Opener, apply, apply::unsealed_spec, check_code, join};
 use door::{Door, Knock};
-use types::{ChecksRequest, CodeRequest, DirectoryRequest, DoneAnswer, SetupRequest, StateAnswer};
+use types::{
+    ChecksRequest, CodeAnswer, CodeRequest, DirectoryRequest, DoneAnswer, JoinRequest,
+    SetupRequest, StateAnswer,
+};
 
 /// Largest request body in bytes.
 const MAX_BODY: usize = 256 * 1024;
@@ -29,6 +32,7 @@ pub struct WebSetup {
     door: Door,
     checker: Checker,
     opener: Arc<dyn Opener>,
+    joiner: OnceLock<Arc<dyn Joiner>>,
     version: &'static str,
     suggested_host: String,
     done: watch::Sender<Option<String>>,
@@ -49,11 +53,17 @@ impl WebSetup {
             door: Door::new(code, clock),
             checker,
             opener,
+            joiner: OnceLock::new(),
             version,
             suggested_host,
             done: watch::Sender::new(None),
             applying: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// Opens the *join a cluster* door. Only the first one counts.
+    pub fn join_by(&self, joiner: Arc<dyn Joiner>) {
+        let _ = self.joiner.set(joiner);
     }
 
     /// A new one-time code: 12 characters, 59 bits, easy to type.
@@ -86,6 +96,8 @@ pub fn router(setup: Arc<WebSetup>) -> Router {
         .route("/api/v1/setup/checks", post(checks))
         .route("/api/v1/setup/directory-test", post(directory_test))
         .route("/api/v1/setup/apply", post(apply_answers))
+        .route("/api/v1/setup/join-code", post(join_code))
+        .route("/api/v1/setup/join", post(join_cluster))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(setup)
 }
@@ -260,6 +272,47 @@ async fn apply_answers(
     }
 }
 
+/// Whether a code is one, without asking anybody.
+async fn join_code(
+    State(setup): Shared,
+    headers: HeaderMap,
+    Json(request): Json<CodeRequest>,
+) -> Result<Json<CodeAnswer>, Refusal> {
+    admit(&setup, &headers)?;
+    let addresses = check_code(&request.code).map_err(|problem| {
+        let remedy = "compare it with what `posthouse cluster invite` printed, or copy it again";
+        let mut refusal =
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", &problem, remedy);
+        refusal.field = Some("join".to_owned());
+        refusal
+    })?;
+    Ok(Json(CodeAnswer { addresses }))
+}
+
+async fn join_cluster(
+    State(setup): Shared,
+    headers: HeaderMap,
+    Json(request): Json<JoinRequest>,
+) -> Result<Json<DoneAnswer>, Refusal> {
+    admit(&setup, &headers)?;
+    let Some(joiner) = setup.joiner.get() else {
+        let remedy = "use `posthouse join` in a terminal";
+        let status = StatusCode::NOT_IMPLEMENTED;
+        return Err(Refusal::new(status, "closed", "this page cannot join a cluster", remedy));
+    };
+    let Ok(_applying) = setup.applying.try_lock() else {
+        return Err(Refusal::new(StatusCode::CONFLICT, "in_use", "set-up is running already", ""));
+    };
+    let answers = request.into_answers();
+    match join(&answers, joiner.as_ref()).await {
+        Ok(outcome) => {
+            setup.done.send_replace(Some(answers.host.clone()));
+            Ok(Json(DoneAnswer::joined(&answers, &outcome)))
+        }
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
 fn refusal(error: &ApplyError) -> Refusal {
     match error {
         ApplyError::Invalid(problems) => {
@@ -275,7 +328,7 @@ fn refusal(error: &ApplyError) -> Refusal {
             refusal
         }
         ApplyError::AlreadySetUp => closed(),
-        ApplyError::Change(_) | ApplyError::File(_) => {
+        ApplyError::Change(_) | ApplyError::File(_) | ApplyError::Join(_) => {
             Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", &error.to_string(), "")
         }
         ApplyError::Open(_) => Refusal::new(

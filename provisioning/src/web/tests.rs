@@ -198,3 +198,99 @@ async fn the_password_is_in_no_file_of_the_node() {
     }
     assert!(files > 3);
 }
+
+/// A cluster that takes one node, or says why not.
+#[derive(Default)]
+struct FakeCluster {
+    refuses: Option<&'static str>,
+    asked: parking_lot::Mutex<Vec<(String, String, Vec<String>)>>,
+}
+
+impl crate::Joiner for FakeCluster {
+    fn join(
+        &self,
+        _: String,
+        host: String,
+        site: String,
+        links: Vec<String>,
+    ) -> posthouse_cluster::env::BoxFuture<Result<crate::JoinOutcome, String>> {
+        self.asked.lock().push((host, site, links));
+        let outcome = match self.refuses {
+            Some(reason) => Err(reason.to_owned()),
+            None => Ok(crate::JoinOutcome { cluster: "example.test".to_owned(), node: 2 }),
+        };
+        Box::pin(std::future::ready(outcome))
+    }
+}
+
+fn joining() -> Value {
+    json!({
+        "code": crate::answers::example_code(), "host": "N2.example.test ", "site": " hamburg",
+        "links": ["10.1.0.2:4041"],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joining_is_behind_the_code_of_the_console_too() {
+    let world = World::new().await;
+    let cluster = Arc::new(FakeCluster::default());
+    world.setup.join_by(cluster.clone());
+    for (path, body) in [("/join-code", json!({ "code": "x" })), ("/join", joining())] {
+        let response = world.post(path, "", body).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    assert!(cluster.asked.lock().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_altered_code_is_noticed_before_anything_is_sent() {
+    let world = World::new().await;
+    let cluster = Arc::new(FakeCluster::default());
+    world.setup.join_by(cluster.clone());
+    let cookie = world.enter().await;
+    let good = json!({ "code": crate::answers::example_code() });
+    let seen = json(world.post("/join-code", &cookie, good).await).await;
+    assert_eq!(seen, json!({ "addresses": ["192.0.2.1:4041"] }));
+    let altered = crate::answers::example_code().replacen('0', "1", 1);
+    let mut wrong = joining();
+    wrong["code"] = json!(altered);
+    for (path, body) in [("/join-code", json!({ "code": altered })), ("/join", wrong)] {
+        let response = world.post(path, &cookie, body).await;
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        let problem = json(response).await;
+        assert_eq!(problem["field"], "join", "{path}");
+        assert!(problem["message"].as_str().unwrap().contains("group 1"), "{problem}");
+    }
+    assert!(cluster.asked.lock().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joined_closes_the_door_and_one_that_was_refused_may_try_again() {
+    let world = World::new().await;
+    let cookie = world.enter().await;
+    let closed = world.post("/join", &cookie, joining()).await;
+    assert_eq!(closed.status(), StatusCode::NOT_IMPLEMENTED, "nobody opened the door");
+
+    let refuses = Some("the invite was used already: make a new one");
+    world.setup.join_by(Arc::new(FakeCluster { refuses, ..FakeCluster::default() }));
+    let problem = world.post("/join", &cookie, joining()).await;
+    assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(json(problem).await["message"], refuses.unwrap());
+    assert_eq!(world.stage(&cookie).await, "form");
+
+    let world = World::new().await;
+    let cookie = world.enter().await;
+    let cluster = Arc::new(FakeCluster::default());
+    world.setup.join_by(cluster.clone());
+    let done = json(world.post("/join", &cookie, joining()).await).await;
+    assert_eq!(done["address"], "https://n2.example.test/");
+    assert!(done["next"][0].as_str().unwrap().starts_with("This is node 2 of example.test."));
+    let links = vec!["10.1.0.2:4041".to_owned()];
+    let asked = ("n2.example.test".to_owned(), "hamburg".to_owned(), links);
+    assert_eq!(*cluster.asked.lock(), [asked]);
+    assert_eq!(world.setup.finished().await, "n2.example.test");
+    for path in ["/join", "/join-code"] {
+        let response = world.post(path, &cookie, joining()).await;
+        assert_eq!(response.status(), StatusCode::GONE, "{path}");
+    }
+}

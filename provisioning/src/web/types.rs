@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answers, Check, CheckOutcome, DirectoryAnswers, Outcome, Password, Tls, UserAnswers};
+use crate::{
+    Answers, Check, CheckOutcome, DirectoryAnswers, JoinOutcome, Outcome, Password, Tls,
+    UserAnswers,
+};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct CodeRequest {
@@ -158,6 +161,35 @@ impl SetupRequest {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JoinRequest {
+    code: Password,
+    host: String,
+    #[serde(default)]
+    site: String,
+    #[serde(default)]
+    links: Vec<String>,
+}
+
+impl JoinRequest {
+    pub(super) fn into_answers(self) -> Answers {
+        Answers {
+            join: Some(self.code),
+            host: self.host.trim().to_ascii_lowercase(),
+            site: self.site.trim().to_owned(),
+            links: self.links.iter().map(|link| link.trim().to_owned()).collect(),
+            ..Answers::default()
+        }
+    }
+}
+
+/// What can be seen in a code without asking anybody.
+#[derive(Debug, Serialize)]
+pub(super) struct CodeAnswer {
+    pub(super) addresses: Vec<String>,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct DoneAnswer {
     done: bool,
@@ -166,6 +198,18 @@ pub(super) struct DoneAnswer {
 }
 
 impl DoneAnswer {
+    pub(super) fn joined(answers: &Answers, outcome: &JoinOutcome) -> Self {
+        let next = vec![
+            format!(
+                "This is node {} of {}. Sign on with your account of the cluster.",
+                outcome.node, outcome.cluster
+            ),
+            format!("Let clients and the MX records of the domain find {} too.", answers.host),
+            "Replace the certificate by one that your clients trust.".to_owned(),
+        ];
+        Self { done: true, address: format!("https://{}/", answers.host), next }
+    }
+
     pub(super) fn new(answers: &Answers, outcome: &Outcome) -> Self {
         let mut next = outcome.warnings.clone();
         next.push(format!("Add an MX record for {} that names {}.", answers.domain, answers.host));
