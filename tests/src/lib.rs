@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod checker;
+pub mod cluster;
 pub mod lab;
 pub mod ledger;
+pub mod load;
 pub mod netns;
 pub mod node;
 pub mod relay;

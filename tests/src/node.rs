@@ -33,6 +33,8 @@ pub fn program() -> PathBuf {
 pub struct NodeOptions {
     /// Put before the program: `faketime -f +10m`, `lab-exec mail`, for instance.
     pub wrapper: Vec<String>,
+    /// Put before all of that and before the command line: where both run.
+    pub enter: Vec<String>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
     /// Text to append to the answers file.
@@ -47,6 +49,12 @@ pub struct NodeOptions {
     pub no_answers: bool,
     /// Host name; `mail.example.test` if left out.
     pub host: Option<String>,
+    /// Site; the usual one if left out.
+    pub site: Option<String>,
+    /// Code of an invite: the node joins a cluster.
+    pub join: Option<String>,
+    /// Address (`host:port`) under which other nodes reach it; only with `join`.
+    pub link: Option<String>,
 }
 
 /// A running node. Dropped: killed, and its folder removed.
@@ -85,7 +93,17 @@ impl TestNode {
 
     fn answers_text(&self) -> String {
         let host = self.options.host.as_deref().unwrap_or("mail.example.test");
-        let mut text = format!("host = '{host}'\ndomain = 'example.test'\n");
+        let mut text = format!("host = '{host}'\n");
+        for (name, value) in [("site", &self.options.site), ("join", &self.options.join)] {
+            if let Some(value) = value {
+                text += &format!("{name} = '{value}'\n");
+            }
+        }
+        if self.options.join.is_some() {
+            let links = self.options.link.iter().map(|link| format!("links = ['{link}']\n"));
+            return text + &links.collect::<String>() + &self.options.more_answers;
+        }
+        text += "domain = 'example.test'\n";
         for name in USERS {
             let section = if *name == "admin" { "[administrator]" } else { "[[users]]" };
             text += &format!(
@@ -104,7 +122,7 @@ impl TestNode {
         let _ = fs::remove_file(self.data.join("addresses.json"));
         let program = program();
         ensure!(program.exists(), "{} is not built: cargo build -p posthouse", program.display());
-        let mut words: Vec<String> = self.options.wrapper.clone();
+        let mut words = [self.options.enter.clone(), self.options.wrapper.clone()].concat();
         words.push(program.display().to_string());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("run").arg("--data").arg(&self.data);
@@ -192,6 +210,22 @@ impl TestNode {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// How the next start differs.
+    pub fn options_mut(&mut self) -> &mut NodeOptions {
+        &mut self.options
+    }
+
+    /// Sends a signal that the process survives.
+    pub fn send(&self, signal: nix::sys::signal::Signal) -> Result<()> {
+        ensure!(self.is_running(), "the node does not run");
+        Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid() as i32), signal)?)
+    }
+
     /// Waits until the log has a line that contains all of `parts`, and returns it.
     pub fn wait_for_log(&self, parts: &[&str]) -> Result<String> {
         let deadline = Instant::now() + PATIENCE;
@@ -240,9 +274,11 @@ impl TestNode {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let mut command = Command::new(program());
-        command.args(arguments).arg("--data").arg(&self.data).stdin(Stdio::null());
-        Ok(command.output()?)
+        let mut words = self.options.enter.clone();
+        words.push(program().display().to_string());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(arguments).arg("--data").arg(&self.data);
+        Ok(command.stdin(Stdio::null()).output()?)
     }
 
     /// Runs the command line with `--json` and returns the answer.

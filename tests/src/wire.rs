@@ -38,10 +38,10 @@ pub fn tls_config(ca: &Path) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-fn connect(address: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn connect(address: SocketAddr, patience: Duration) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -49,15 +49,29 @@ fn connect(address: SocketAddr) -> Result<TcpStream> {
 impl Lines {
     /// In clear.
     pub fn plain(address: SocketAddr) -> Result<Self> {
-        let stream: Box<dyn Stream> = Box::new(connect(address)?);
+        Self::plain_within(address, PATIENCE)
+    }
+
+    /// As [`Lines::plain`]; waits so long for each byte.
+    pub fn plain_within(address: SocketAddr, patience: Duration) -> Result<Self> {
+        let stream: Box<dyn Stream> = Box::new(connect(address, patience)?);
         Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Under TLS from the first byte; the certificate is for `localhost`.
     pub fn tls(address: SocketAddr, ca: &Path) -> Result<Self> {
-        let connection =
-            ClientConnection::new(tls_config(ca)?, ServerName::try_from("localhost")?)?;
-        let stream: Box<dyn Stream> = Box::new(StreamOwned::new(connection, connect(address)?));
+        Self::tls_within(address, &tls_config(ca)?, PATIENCE)
+    }
+
+    /// As [`Lines::tls`]; waits so long for each byte.
+    pub fn tls_within(
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+        patience: Duration,
+    ) -> Result<Self> {
+        let connection = ClientConnection::new(config.clone(), ServerName::try_from("localhost")?)?;
+        let stream = connect(address, patience)?;
+        let stream: Box<dyn Stream> = Box::new(StreamOwned::new(connection, stream));
         Ok(Self { stream: BufReader::new(stream) })
     }
 
@@ -93,7 +107,12 @@ pub struct Smtp(pub Lines);
 impl Smtp {
     /// Connects in clear and says EHLO.
     pub fn connect(address: SocketAddr) -> Result<Self> {
-        let mut smtp = Self(Lines::plain(address)?);
+        Self::greet(Lines::plain(address)?)
+    }
+
+    /// Waits for the greeting and says EHLO.
+    pub fn greet(lines: Lines) -> Result<Self> {
+        let mut smtp = Self(lines);
         let greeting = smtp.reply()?;
         ensure!(greeting.starts_with("220"), "{greeting}");
         let hello = smtp.command("EHLO client.example")?;
@@ -139,7 +158,12 @@ pub struct Imap(pub Lines);
 impl Imap {
     /// Connects and signs on.
     pub fn sign_on(address: SocketAddr, ca: &Path, user: &str, password: &str) -> Result<Self> {
-        let mut imap = Self(Lines::tls(address, ca)?);
+        Self::enter(Lines::tls(address, ca)?, user, password)
+    }
+
+    /// Waits for the greeting and signs on.
+    pub fn enter(lines: Lines, user: &str, password: &str) -> Result<Self> {
+        let mut imap = Self(lines);
         let greeting = imap.0.line()?;
         ensure!(greeting.starts_with("* OK"), "{greeting}");
         imap.ok(&format!("LOGIN {user} {password}"))?;
