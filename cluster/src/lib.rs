@@ -32,6 +32,7 @@ mod log;
 mod machine;
 pub mod network;
 mod node;
+pub mod placement;
 mod raft;
 pub mod sim;
 pub mod sqlite;
