@@ -57,6 +57,9 @@ enum Command {
     Run(RunArguments),
     /// Set the node up in this terminal, or from an answers file. It must not be running.
     Setup(setup::SetupArguments),
+    /// Make this data folder that of a new node of a cluster, with a code from `posthouse cluster invite`. It
+    /// must not be running.
+    Join(crate::join::JoinArguments),
     /// How the node is doing.
     Status,
     /// Show that mail, sign-on and address book work, with a user made for it and removed again.
@@ -141,6 +144,7 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Result<()> {
             return crate::run::run(&data, &run).await;
         }
         Command::Setup(setup) => return setup::setup(&data, setup).await,
+        Command::Join(join) => return crate::join::command(&data, join, json).await,
         Command::Openapi => {
             say!("{}", posthouse_http::openapi().trim_end());
             return Ok(());
@@ -164,6 +168,6 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Result<()> {
         Command::Store(command) => stores::store(&session, command).await,
         Command::Audit { limit } => system::audit(&session, limit).await,
         Command::Demo(command) => system::demo(&session, command).await,
-        Command::Run(_) | Command::Setup(_) | Command::Openapi => Ok(()),
+        Command::Run(_) | Command::Setup(_) | Command::Join(_) | Command::Openapi => Ok(()),
     }
 }

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// File name in the data folder.
 pub(crate) const FILE: &str = "node.toml";
+/// Folder of key and certificates of the links between nodes.
+const LINKS: &str = "links";
 
 /// A service that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, PartialOrd, Ord)]
@@ -37,6 +39,8 @@ pub(crate) enum Port {
     Https,
     /// Administration and set-up.
     Admin,
+    /// Other nodes of the cluster.
+    Nodes,
 }
 
 /// The one table of ports: service, name, number on an appliance, number above which loopback ports lie.
@@ -51,6 +55,7 @@ const PORTS: &[(Port, &str, u16, u16)] = &[
     (Port::Http, "http", 80, 2080),
     (Port::Https, "https", 443, 2443),
     (Port::Admin, "admin", 4040, 4040),
+    (Port::Nodes, "nodes", 4041, 4041),
 ];
 
 impl Port {
@@ -92,6 +97,10 @@ pub(crate) struct NodeConfig {
     /// Addresses of single services; an empty list turns a service off.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub(crate) listen: std::collections::BTreeMap<Port, Vec<SocketAddr>>,
+    /// Addresses (`host:port`) under which other nodes reach this one; left out: the host name and the
+    /// addresses that it listens on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) advertise: Vec<String>,
     /// DNS server to ask for mail exchangers; left out: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dns: Option<SocketAddr>,
@@ -113,6 +122,7 @@ impl Default for NodeConfig {
             site: main_site(),
             profile: Profile::Standard,
             listen: std::collections::BTreeMap::new(),
+            advertise: Vec::new(),
             dns: None,
         }
     }
@@ -172,7 +182,7 @@ impl Layout {
             )
         })?;
         let data = data.canonicalize()?;
-        for folder in ["log", "domain", "store-1", "auth", "tls"] {
+        for folder in ["log", "domain", "auth", "tls", LINKS] {
             fs::create_dir_all(data.join(folder))?;
         }
         use std::os::unix::fs::PermissionsExt;
@@ -195,8 +205,13 @@ impl Layout {
     pub(crate) fn domain(&self) -> PathBuf {
         self.data.join("domain")
     }
-    pub(crate) fn store(&self) -> PathBuf {
-        self.data.join("store-1")
+    /// Folder of the store with this number.
+    pub(crate) fn store(&self, number: u64) -> PathBuf {
+        self.data.join(format!("store-{number}"))
+    }
+    /// What this node proves itself with to other nodes.
+    pub(crate) fn links(&self) -> PathBuf {
+        self.data.join(LINKS)
     }
     pub(crate) fn auth(&self) -> PathBuf {
         self.data.join("auth")

@@ -5,6 +5,8 @@ mod certificates;
 mod cli;
 mod client;
 mod config;
+mod identity;
+mod join;
 mod logging;
 mod run;
 mod start;

@@ -1,16 +1,18 @@
 //! `posthouse run`: set-up mode, then the services, until the node is told to stop.
 
 mod caretaker;
+mod cluster;
 mod keeper;
 mod metrics;
 mod services;
 mod sources;
 mod wait;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use posthouse_auth::{Gate, ServerTls};
+use posthouse_cluster::network::Network;
 use posthouse_provisioning::{Answers, Checker, apply, web};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +22,15 @@ use crate::{
     cli::RunArguments,
     cli::setup as output,
     config::{self, Layout, NodeConfig, Port, write_file},
+    join::FolderJoiner,
     start::{LazyOpen, Open, SetupOpener, open},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How often a node that joined looks whether the directory is there.
+const COPY_LOOK: Duration = Duration::from_millis(50);
+/// How often it says that it still waits.
+const COPY_TELL: Duration = Duration::from_secs(10);
 
 /// Listeners that are bound before anything else, so that a taken port is noticed first.
 pub(crate) type Listeners = Vec<(Port, TcpListener)>;
@@ -42,7 +49,9 @@ pub(crate) async fn run(data: &Path, arguments: &RunArguments) -> Result<()> {
         true => None,
         false => Some(open(&layout, &config).await?),
     };
-    let is_set_up = opened.as_ref().is_some_and(|open| open.parts.directory.is_set_up());
+    let is_set_up = opened
+        .as_ref()
+        .is_some_and(|open| open.identity.trust.joined || open.parts.directory.is_set_up());
     if !is_set_up {
         let lazy = LazyOpen::new(layout.clone(), config.clone(), opened.take());
         if !set_up(&layout, &config, &tls, arguments, &lazy, &stop).await? {
@@ -53,7 +62,14 @@ pub(crate) async fn run(data: &Path, arguments: &RunArguments) -> Result<()> {
         certificates::reload(&layout.tls(), &config.host, &tls)?;
         opened = lazy.take().await;
     }
-    let open = opened.context("the node could not be opened")?;
+    let open = match opened {
+        Some(open) => open,
+        // it joined a cluster
+        None => open(&layout, &config).await?,
+    };
+    if !first_copy(&open, &stop).await {
+        return close(Some(open)).await;
+    }
     let listeners = bind(&config).await;
     let outcome = match listeners {
         Ok(listeners) => {
@@ -72,9 +88,37 @@ pub(crate) async fn run(data: &Path, arguments: &RunArguments) -> Result<()> {
     outcome.and(closed)
 }
 
+/// Waits until a node that joined has the directory. False: told to stop before.
+async fn first_copy(open: &Open, stop: &CancellationToken) -> bool {
+    let directory = &open.parts.directory;
+    if directory.is_set_up() {
+        return true;
+    }
+    println!("This node has joined and waits for its copy of the directory.");
+    wait::tell_ready("waiting for the directory");
+    let mut told = Duration::ZERO;
+    while !directory.is_set_up() {
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = open.parts.env.clock.sleep(COPY_LOOK) => told += COPY_LOOK,
+        }
+        if told >= COPY_TELL {
+            told = Duration::ZERO;
+            let problems: Vec<_> =
+                open.links.peers().into_iter().filter_map(|peer| peer.problem).collect();
+            tracing::warn!(target: "warning", problems = problems.join("; "), "still waiting for the directory");
+        }
+    }
+    true
+}
+
 async fn close(open: Option<Open>) -> Result<()> {
     match open {
-        Some(open) => open.node.shutdown().await.context("the node did not stop cleanly"),
+        Some(open) => {
+            let stopped = open.node.shutdown().await.context("the node did not stop cleanly");
+            open.links.stop().await;
+            stopped
+        }
         None => Ok(()),
     }
 }
@@ -88,7 +132,14 @@ async fn set_up(
     lazy: &Arc<LazyOpen>,
     stop: &CancellationToken,
 ) -> Result<bool> {
+    let joiner = FolderJoiner { layout: layout.clone(), config: config.clone() };
     if let Some(answers) = answers(arguments)? {
+        if answers.join.is_some() {
+            let joined = posthouse_provisioning::join(&answers, &joiner).await?;
+            tracing::info!(target: "config", cluster = joined.cluster, node = joined.node, "joined as the answers file says");
+            println!("This is node {} of {} now.", joined.node, joined.cluster);
+            return Ok(true);
+        }
         let outcome = apply(&answers, &SetupOpener(lazy.clone())).await?;
         tracing::info!(target: "config", host = answers.host, "set up from the answers file");
         println!("{} is set up.", answers.host);
@@ -102,9 +153,10 @@ async fn set_up(
         .unwrap_or_default();
     let opener = Arc::new(SetupOpener(lazy.clone()));
     let setup = web::WebSetup::new(code.clone(), checker(layout, config), opener, VERSION, host);
+    setup.join_by(Arc::new(joiner));
     let addresses = config.addresses().into_iter().filter(|(port, _)| *port == Port::Admin);
     let listeners = bind_all(addresses.collect()).await?;
-    publish(layout, &listeners)?;
+    publish(layout, &listeners, None)?;
     let Some(address) = listeners.first().and_then(|(_, listener)| listener.local_addr().ok())
     else {
         bail!("the admin port is turned off in node.toml: set the node up with `posthouse setup`");
@@ -148,14 +200,17 @@ fn answers(arguments: &RunArguments) -> Result<Option<Answers>> {
 /// The checks for a node of this layout and configuration.
 pub(crate) fn checker(layout: &Layout, config: &NodeConfig) -> Checker {
     let named = |(port, address): (Port, SocketAddr)| (port.name().to_owned(), address);
-    let busy = |port: Port| port == Port::Admin;
+    // what a running node uses itself
+    let busy = |port: Port| matches!(port, Port::Admin);
     let listen =
         config.addresses().into_iter().filter(|(port, _)| !busy(*port)).map(named).collect();
     Checker { data: layout.data.clone(), listen }
 }
 
 async fn bind(config: &NodeConfig) -> Result<Listeners> {
-    bind_all(config.addresses()).await
+    // the links have bound theirs
+    bind_all(config.addresses().into_iter().filter(|(port, _)| *port != Port::Nodes).collect())
+        .await
 }
 
 async fn bind_all(addresses: Vec<(Port, SocketAddr)>) -> Result<Listeners> {
@@ -173,15 +228,19 @@ async fn bind_all(addresses: Vec<(Port, SocketAddr)>) -> Result<Listeners> {
     Ok(listeners)
 }
 
-/// Writes where the services listen, for the command line and for people.
-fn publish(layout: &Layout, listeners: &Listeners) -> Result<()> {
+/// Writes where the services and the links listen, for the command line and for people.
+fn publish(layout: &Layout, listeners: &Listeners, links: Option<SocketAddr>) -> Result<()> {
     let mut addresses = BTreeMap::new();
+    let mut bound: Vec<(Port, SocketAddr)> = Vec::new();
     for (port, listener) in listeners {
-        let mut address = listener.local_addr()?;
+        bound.push((*port, listener.local_addr()?));
+    }
+    bound.extend(links.map(|address| (Port::Nodes, address)));
+    for (port, mut address) in bound {
         if address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        addresses.entry(*port).or_insert(address);
+        addresses.entry(port).or_insert(address);
     }
     write_file(&layout.addresses(), serde_json::to_string_pretty(&addresses)?.as_bytes(), false)
 }

@@ -8,6 +8,7 @@ use posthouse_provisioning::{Answers, Checker, Outcome, apply, terminal};
 
 use crate::{
     config::{Layout, NodeConfig, Profile},
+    join::FolderJoiner,
     run::checker,
     start::{LazyOpen, SetupOpener},
 };
@@ -56,6 +57,13 @@ pub(super) async fn setup(data: &Path, arguments: SetupArguments) -> Result<()> 
     };
     if !ok {
         bail!("set-up cannot go on before the checks marked FAIL are mended; nothing was changed");
+    }
+    if answers.join.is_some() {
+        let joiner = FolderJoiner { layout: layout.clone(), config };
+        let joined = posthouse_provisioning::join(&answers, &joiner).await?;
+        say!("This is node {} of {} now.", joined.node, joined.cluster);
+        say!("Start the node: posthouse run --data {}", layout.data.display());
+        return Ok(());
     }
     let lazy = LazyOpen::new(layout.clone(), config, None);
     let outcome = apply(&answers, &SetupOpener(lazy.clone())).await?;

@@ -12,7 +12,7 @@ use posthouse_provisioning::Parts;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Listeners, VERSION, caretaker, keeper, sources, wait};
+use super::{Listeners, VERSION, caretaker, cluster, keeper, sources, wait};
 use crate::{
     certificates,
     config::{Layout, NodeConfig, Port},
@@ -57,9 +57,10 @@ pub(super) async fn run(
     let parts = node.open.parts.clone();
     let mut tasks = JoinSet::new();
     let sources = sources::Sources::start(&parts);
-    let starter = Starter::new(&node, &parts, sources, stop.clone())?;
+    let cluster = cluster::Cluster::new(node.open, node.layout, node.config, stop.clone());
+    let starter = Starter::new(&node, &parts, sources, cluster.control(), stop.clone())?;
     // Only now: the command line that finds these addresses needs the token, too.
-    super::publish(node.layout, &listeners)?;
+    super::publish(node.layout, &listeners, Some(node.open.links.local_addr()))?;
     let mut shown = Vec::new();
     for (port, listener) in listeners {
         shown.push(format!("{} {}", port.name(), listener.local_addr()?));
@@ -67,6 +68,7 @@ pub(super) async fn run(
     }
     tasks.spawn(named("keeper", keeper::run(parts.clone(), stop.clone())));
     tasks.spawn(named("caretaker", caretaker::run(parts.clone(), stop.clone())));
+    cluster.start(&mut tasks, &stop);
     starter.start_sender(&mut tasks);
     tracing::info!(target: "operation", host = node.config.host, version = VERSION, listening = shown.join(", "), "serving");
     wait::tell_ready("serving");
@@ -87,7 +89,7 @@ pub(super) async fn run(
     outcome
 }
 
-type Ended = (&'static str, Result<()>);
+pub(super) type Ended = (&'static str, Result<()>);
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> Ended {
     task.await;
@@ -133,6 +135,8 @@ impl Starter {
                     (name, outcome.map_err(Into::into))
                 });
             }
+            // the links listen there
+            Port::Nodes => {}
             Port::Https | Port::Admin => {
                 let (router, options) = (self.http.clone(), self.options(Some(self.tls.clone())));
                 tasks.spawn(async move {
@@ -158,6 +162,7 @@ impl Starter {
         node: &Node<'_>,
         parts: &Parts,
         sources: Arc<sources::Sources>,
+        cluster: Arc<dyn posthouse_http::ClusterControl>,
         stop: CancellationToken,
     ) -> Result<Self> {
         let Parts { directory, auth, stores, env, .. } = parts.clone();
@@ -209,7 +214,7 @@ impl Starter {
             env,
             token,
             sources,
-            cluster: Arc::new(posthouse_http::NoCluster::default()),
+            cluster,
             groups,
             metrics: Arc::new(move || metrics.render()),
             ready,
