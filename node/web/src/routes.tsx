@@ -5,6 +5,7 @@ import { AccountPage } from "./pages/account";
 import { AliasesPage } from "./pages/aliases";
 import { AuditPage } from "./pages/audit";
 import { CheckPage } from "./pages/check";
+import { ClusterPage } from "./pages/cluster/cluster";
 import { ContactsPage } from "./pages/contacts";
 import { DomainsPage } from "./pages/domains";
 import { FailuresPage } from "./pages/failures";
@@ -36,6 +37,7 @@ const inside = [
   createRoute({ getParentRoute: () => shell, path: "/kerberos", component: KerberosPage }),
   createRoute({ getParentRoute: () => shell, path: "/failures", component: FailuresPage }),
   createRoute({ getParentRoute: () => shell, path: "/queue", component: QueuePage }),
+  createRoute({ getParentRoute: () => shell, path: "/cluster", component: ClusterPage }),
   createRoute({ getParentRoute: () => shell, path: "/settings", component: SettingsPage }),
   createRoute({ getParentRoute: () => shell, path: "/audit", component: AuditPage }),
   createRoute({ getParentRoute: () => shell, path: "/account", component: AccountPage }),

@@ -38,6 +38,8 @@ pub(crate) struct UserView {
     quota_bytes: Option<u64>,
     /// Largest number of items.
     quota_items: Option<u64>,
+    /// The store that the mailbox is in, where there is one.
+    store: Option<u64>,
     /// Bytes in use; only when one user is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     used_bytes: Option<u64>,
@@ -102,6 +104,7 @@ impl UserView {
             effective_rights: context.directory.rights(account.id).into(),
             quota_bytes: user.quota_bytes,
             quota_items: user.quota_items,
+            store: user.store.map(|store| store.0),
             used_bytes: None,
             used_items: None,
         }

@@ -1983,6 +1983,11 @@ export interface components {
             rights: components["schemas"]["RightsName"];
             /**
              * Format: int64
+             * @description The store that the mailbox is in, where there is one.
+             */
+            store?: number | null;
+            /**
+             * Format: int64
              * @description Bytes in use; only when one user is asked for.
              */
             used_bytes?: number | null;

@@ -70,6 +70,20 @@ export interface SetupAnswers {
   administrator: { name: string; display_name: string; password: string };
   directory: SetupDirectory | null;
 }
+
+/** POST /api/v1/setup/join-code with SetupCode → what is in an invitation, without asking anybody. 422 {field:"join"} if it was altered. */
+export interface SetupJoinCode { addresses: string[] }
+
+/** POST /api/v1/setup/join → SetupDone. 422 with the reason when the cluster refuses; the same code may be tried again. */
+export interface SetupJoin {
+  /** The code of the invitation. */
+  code: string;
+  host: string;
+  /** Empty: the site of the node that answers. */
+  site: string;
+  /** host:port where other nodes reach this one; empty: found out. */
+  links: string[];
+}
 export interface SetupDone {
   done: true;
   /** Where the administrator signs on, such as https://mail.example.test/. */

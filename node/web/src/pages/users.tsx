@@ -11,6 +11,7 @@ import { PasswordStrength } from "../parts/password";
 import { newPerson, PersonFields } from "../parts/person";
 import { RemoveButton } from "../parts/remove";
 import { RIGHTS, rightsLabel, useRights } from "../session";
+import { MailboxPlace } from "./cluster/mailbox";
 
 type User = Schemas["UserView"];
 
@@ -96,6 +97,7 @@ function UserEditor({ before, close }: { before?: User; close: () => void }) {
           <Tabs.Tab value="person">Person</Tabs.Tab>
           <Tabs.Tab value="limits">Rights and limits</Tabs.Tab>
           {before && !readOnly && <Tabs.Tab value="sign-on">Sign-on</Tabs.Tab>}
+          {before && rights.full && <Tabs.Tab value="mailbox">Mailbox</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="account" pt="md">
           <Stack>
@@ -122,6 +124,7 @@ function UserEditor({ before, close }: { before?: User; close: () => void }) {
           </Stack>
         </Tabs.Panel>
         {before && !readOnly && <Tabs.Panel value="sign-on" pt="md"><SignOn user={before} /></Tabs.Panel>}
+        {before && rights.full && <Tabs.Panel value="mailbox" pt="md"><MailboxPlace user={before} /></Tabs.Panel>}
       </Tabs>
     </Editor>
   );

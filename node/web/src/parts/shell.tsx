@@ -9,6 +9,7 @@ import type { SetupState } from "../api/setup";
 import { useRights, useSession, useSessionChange } from "../session";
 import { ProblemAlert } from "./feedback";
 import { Footer } from "./footer";
+import { ReadOnlyBanner } from "./read-only";
 
 interface Entry {
   to: string;
@@ -47,6 +48,7 @@ function useEntries(): { title: string; entries: Entry[] }[] {
       title: "System",
       show: rights.read,
       entries: [
+        { to: "/cluster", label: "Cluster" },
         { to: "/settings", label: "Settings" },
         { to: "/audit", label: "Audit log" },
       ],
@@ -108,6 +110,7 @@ function Frame() {
         </ScrollArea>
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
+        <ReadOnlyBanner />
         <Outlet />
         <Footer />
       </AppShell.Main>

@@ -16,7 +16,7 @@ export function DoneStep({ done }: { done: SetupDone }) {
         </div>
       )}
       <Text>
-        Sign on as the administrator at <Anchor href={done.address}>{done.address}</Anchor>. Until its name is known in the network’s DNS,
+        Sign on as an administrator at <Anchor href={done.address}>{done.address}</Anchor>. Until its name is known in the network’s DNS,
         use the address that you used for the set-up.
       </Text>
       <div><Button component="a" href="/sign-on">Sign on</Button></div>

@@ -11,12 +11,13 @@ import { PasswordStrength } from "../../parts/password";
 import { Preview } from "../../parts/preview";
 import type { StepProps } from "./wizard";
 
-export function ChoiceStep(_: StepProps) {
+export function ChoiceStep({ answers, set }: StepProps) {
   return (
-    <Radio.Group defaultValue="new" aria-label="What this node becomes">
+    <Radio.Group value={answers.choice} onChange={(choice) => set({ ...answers, choice: choice === "join" ? "join" : "new_domain" })}
+      aria-label="What this node becomes">
       <Stack>
-        <Radio value="new" label="The first node of a new domain" description="Make a mail domain with its first administrator." />
-        <Radio value="join" disabled label="A further node of a cluster" description="Comes later: join with an invitation of a node that is running." />
+        <Radio value="new_domain" label="The first node of a new domain" description="Make a mail domain with its first administrator." />
+        <Radio value="join" label="A further node of a cluster" description="Join with an invitation: a code that a running node makes." />
         <Radio value="restore" disabled label="A node restored from a backup" description="Comes later." />
       </Stack>
     </Radio.Group>
