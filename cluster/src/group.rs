@@ -18,7 +18,7 @@ use openraft::{
     errors::{ClientWriteError, Fatal, LinearizableReadError, RaftError},
 };
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::{
     Environment, NodeId, failpoint,
@@ -30,6 +30,7 @@ use crate::{
         snapshot::Copies,
         timing::Timing,
     },
+    watch,
 };
 
 mod members;

@@ -36,6 +36,7 @@ pub mod placement;
 mod raft;
 pub mod sim;
 pub mod sqlite;
+pub mod watch;
 
 pub use env::{Environment, Timestamp};
 pub use group::{

@@ -30,7 +30,6 @@ pub mod history;
 mod host;
 #[cfg(any(test, feature = "simulation"))]
 mod net;
-#[cfg(any(test, feature = "simulation"))]
 pub mod plant;
 #[cfg(test)]
 mod tests;
@@ -53,6 +52,8 @@ const START: u64 = 1_767_225_600_000;
 pub const SEED: &str = "POSTHOUSE_SIM_SEED";
 /// Environment variable that says how many seeds to run instead of the usual number.
 pub const ROUNDS: &str = "POSTHOUSE_SIM_ROUNDS";
+/// Environment variable that says for how many minutes new seeds are run.
+pub const MINUTES: &str = "POSTHOUSE_SIM_MINUTES";
 
 /// The seeds that a test runs: `usual` many, or what [`SEED`] or [`ROUNDS`] says.
 pub fn seeds(usual: u64) -> Range<u64> {

@@ -9,10 +9,9 @@ use std::{
 
 use futures_util::future::select;
 use openraft::{Instant as _, async_runtime::WatchReceiver, errors::Fatal};
-use tokio::sync::watch;
 
 use super::{Group, GroupId, Inner};
-use crate::NodeId;
+use crate::{NodeId, watch};
 
 /// How a group is doing.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{Node, OpenError};
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         storage::RaftLog,
         timing::Timing,
     },
+    watch,
 };
 
 /// How long a sole voter waits for itself.

@@ -17,10 +17,10 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot},
 };
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Entry, LogId, Membership, SnapshotMeta, Types, codec};
-use crate::{Applied, Command, Environment, MachineError, OpenError, StateMachine, failpoint};
+use crate::{Applied, Command, Environment, MachineError, OpenError, StateMachine, failpoint, watch};
 
 /// Entries that one transaction takes at most.
 const BATCH_ENTRIES: usize = 1024;

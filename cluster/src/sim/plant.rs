@@ -1,7 +1,5 @@
-//! Faults planted on purpose, to see that the simulation finds them. Only in tests; the thread that
-//! simulates chooses one.
-
-use std::cell::Cell;
+//! Faults planted on purpose, to see that the simulation finds them. The thread that simulates chooses
+//! one; without the feature `simulation` there is nothing to choose, and nothing of them is compiled.
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +25,26 @@ pub const ALL: [Plant; 5] = [
     Plant::NoRequestCheck,
 ];
 
+#[cfg(any(test, feature = "simulation"))]
 thread_local! {
-    static PLANTED: Cell<Option<Plant>> = const { Cell::new(None) };
+    static PLANTED: std::cell::Cell<Option<Plant>> = const { std::cell::Cell::new(None) };
 }
 
 /// From now on this thread has that fault, or none.
+#[cfg(any(test, feature = "simulation"))]
 pub fn set(plant: Option<Plant>) {
     PLANTED.set(plant);
 }
 
 /// Whether this thread has that fault.
+#[cfg(any(test, feature = "simulation"))]
 pub fn is(plant: Plant) -> bool {
     PLANTED.get() == Some(plant)
+}
+
+/// Never.
+#[cfg(not(any(test, feature = "simulation")))]
+#[inline]
+pub const fn is(_: Plant) -> bool {
+    false
 }

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Content {
     generation: u64,
-    applied: Option<Applied>,
+    pub applied: Option<Applied>,
     pub entries: Vec<(u64, Vec<u8>)>,
 }
 
@@ -103,6 +103,31 @@ impl StateMachine for Journal {
     }
 
     fn checkpoint(&mut self) -> Result<(), MachineError> {
+        self.replace()?;
+        Ok(())
+    }
+
+    /// On the real disk, where all copies are.
+    fn snapshot(&mut self, into: &Path) -> Result<(), MachineError> {
+        std::fs::write(into.join("state"), seal(&self.content))?;
+        Ok(())
+    }
+
+    fn install(&mut self, from: &Path) -> Result<(), MachineError> {
+        let bytes = std::fs::read(from.join("state"))?;
+        let Some((content, _)) = unseal::<Content>(&bytes) else {
+            return Err(MachineError::Corrupt("the copy cannot be read".into()));
+        };
+        let generation = self.content.generation;
+        self.content = Content { generation, ..content };
+        self.replace()?;
+        Ok(())
+    }
+}
+
+impl Journal {
+    /// Makes the content durable, in place of what was there.
+    fn replace(&mut self) -> io::Result<()> {
         let old = journal(&self.folder, self.content.generation);
         self.content.generation += 1;
         let new = self.folder.join("state.new");
@@ -116,15 +141,6 @@ impl StateMachine for Journal {
         self.tail = 0;
         self.disk.rename(&new, &self.folder.join("state"))?;
         self.disk.sync_dir(&self.folder)?;
-        self.disk.remove(&old)?;
-        Ok(())
-    }
-
-    fn snapshot(&mut self, _: &Path) -> Result<(), MachineError> {
-        Err(MachineError::Storage("not simulated".into()))
-    }
-
-    fn install(&mut self, _: &Path) -> Result<(), MachineError> {
-        Err(MachineError::Storage("not simulated".into()))
+        self.disk.remove(&old)
     }
 }
