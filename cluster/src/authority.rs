@@ -19,6 +19,7 @@ pub use certificate::{issued_by, renewal_due, time_left};
 use identity::url_of;
 pub(crate) use identity::{Identified, Problem, identify};
 pub use key::NodeKey;
+pub(crate) use key::verify;
 
 /// How long a certificate of a node is good.
 pub const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -12,6 +12,8 @@ pub(crate) mod codec;
 mod knock;
 pub(crate) mod serve;
 mod session;
+mod trust;
+mod wire;
 
 use std::net::SocketAddr;
 

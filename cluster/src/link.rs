@@ -263,6 +263,33 @@ impl Links {
     }
 }
 
+#[cfg(test)]
+impl Links {
+    /// Whether all peers are connected in all classes.
+    fn all_up(&self) -> bool {
+        self.inner.peers.read().values().all(|peer| peer.is_up())
+    }
+
+    /// Live connections in both directions.
+    fn connections(&self) -> usize {
+        self.inner.registry.len()
+    }
+
+    /// Connections whose other side is not known yet.
+    fn strangers(&self) -> usize {
+        self.inner.gate.len()
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.inner.trust)
+    }
+
+    /// Whether all connections, or those that others made, would stay if only these authorities counted.
+    fn rests_on(&self, authorities: &[&[u8]], accepted: bool) -> bool {
+        self.inner.registry.rests_on(authorities, accepted, self.inner.env.clock.now())
+    }
+}
+
 impl Inner {
     async fn keep_checking(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
@@ -344,4 +371,4 @@ impl Network for Links {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,7 @@
 //! A node's private key.
 
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::{KeyPair, PublicKeyData, SubjectPublicKeyInfo};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use zeroize::Zeroizing;
 
@@ -60,4 +61,12 @@ impl NodeKey {
 pub(super) fn pair(pkcs8: &[u8]) -> Result<KeyPair, AuthorityError> {
     KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(pkcs8), &rcgen::PKCS_ED25519)
         .map_err(|_| AuthorityError::Unreadable("not an Ed25519 key"))
+}
+
+/// Whether `signature` over `message` was made with the private half of a public key (SubjectPublicKeyInfo, DER,
+/// Ed25519).
+pub(crate) fn verify(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let Ok(public) = SubjectPublicKeyInfo::from_der(public_key) else { return false };
+    let raw = public.algorithm() == &rcgen::PKCS_ED25519;
+    raw && UnparsedPublicKey::new(&ED25519, public.der_bytes()).verify(message, signature).is_ok()
 }

@@ -92,6 +92,11 @@ impl InviteCode {
         SecretVerifier(public)
     }
 
+    /// Whether a certificate (DER) is that of the authority which the code names.
+    pub(super) fn is_of(&self, authority: &[u8]) -> bool {
+        sha256(authority).starts_with(&self.authority)
+    }
+
     /// Proves the secret for `transcript`.
     pub(super) fn prove(&self, transcript: &[u8]) -> Vec<u8> {
         self.key().sign(transcript).as_ref().to_vec()

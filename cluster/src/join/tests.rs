@@ -1,1 +1,3 @@
-
+mod code;
+mod support;
+mod trust;

@@ -222,6 +222,11 @@ impl Channel {
         let _ = waiting.reply.send(answer);
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state.lock().status, Status::Up)
+    }
+
     /// Whether `connection` does not take questions any more and has all its answers.
     pub(crate) fn is_done(&self, connection: u64) -> bool {
         let state = self.state.lock();

@@ -81,6 +81,11 @@ impl PeerLinks {
         Some(self.level.load(Ordering::Relaxed)).filter(|level| *level > 0)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_up(&self) -> bool {
+        self.channels.iter().all(|channel| channel.is_up())
+    }
+
     /// Ends all connections to it.
     pub(super) fn stop(&self) {
         self.end.send_replace(true);

@@ -124,3 +124,25 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+impl Registry {
+    pub(super) fn len(&self) -> usize {
+        self.live.lock().len()
+    }
+
+    pub(super) fn rests_on(
+        &self,
+        authorities: &[&[u8]],
+        accepted: bool,
+        now: crate::Timestamp,
+    ) -> bool {
+        let mut roots = rustls::RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority.to_vec().into()).unwrap();
+        }
+        let all = self.live.lock();
+        let mut asked = all.values().filter(|live| !accepted || live.renew.is_none());
+        asked.all(|live| crate::authority::identify(&live.certificate, &roots, now).is_ok())
+    }
+}

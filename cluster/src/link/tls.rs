@@ -20,7 +20,8 @@ use rustls::{
     version::TLS13,
 };
 
-use super::trust::{Trust, Verdict};
+use super::trust::Trust;
+pub(crate) use super::trust::Verdict;
 use crate::NodeId;
 
 /// Application protocol of links (RFC 7301).

@@ -160,6 +160,7 @@ pub(crate) async fn nodes(authority: &Authority, count: u64) -> Vec<TestNode> {
         nodes.push(Maker::new(authority).make(number).await);
     }
     introduce(&nodes);
+    until("all links", || nodes.iter().all(|node| node.links.all_up())).await;
     nodes
 }
 
@@ -223,6 +224,29 @@ impl Relay {
     pub(crate) fn set(&self, harm: u8) {
         self.harm.store(harm, Ordering::SeqCst);
     }
+}
+
+/// Two nodes; the first reaches the second by way of the relay only.
+pub(crate) async fn with_relay() -> (Vec<TestNode>, Relay) {
+    let authority = authority();
+    let first = Maker::new(&authority).make(1).await;
+    let second = Maker::new(&authority).make(2).await;
+    let relay = Relay::to(second.address()).await;
+    first.links.set_peers(vec![second.peer_at(relay.address)]);
+    second.links.set_peers(vec![first.peer()]);
+    first.ask(NodeId(2), b"x").await.unwrap();
+    (vec![first, second], relay)
+}
+
+/// Waits until questions are answered again.
+pub(crate) async fn answers_again(node: &TestNode, to: NodeId) {
+    for _ in 0..2000 {
+        if node.ask(to, b"again").await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{to} does not answer again");
 }
 
 async fn pass(

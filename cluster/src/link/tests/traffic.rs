@@ -84,19 +84,12 @@ async fn a_node_that_stops_loses_open_questions_and_later_ones_were_not_handed_o
     assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}", stopped.elapsed());
     let later = nodes[0].ask(NodeId(2), b"x").await;
     assert!(matches!(later, Err(LinkError::Unreachable(..))), "{later:?}");
-    assert!(!nodes[0].links.peers()[0].reachable);
+    until("the state to show it", || !nodes[0].links.peers()[0].reachable).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_black_hole_is_noticed_in_the_settled_time_and_healed_by_itself() {
-    let authority = authority();
-    let nodes = nodes(&authority, 2).await;
-    let relay = Relay::to(nodes[1].address()).await;
-    nodes[0].links.set_peers(vec![nodes[1].peer_at(relay.address)]);
-    // the address counts from the next attempt on
-    nodes[1].links.set_peers(vec![]);
-    nodes[1].links.set_peers(vec![nodes[0].peer()]);
-    until("the relay in use", || !relay.seen.lock().is_empty()).await;
+    let (nodes, relay) = with_relay().await;
     eventually("an answer", || nodes[0].links.peers()[0].round_trip).await;
     relay.set(HOLE);
     let since = Instant::now();
@@ -107,10 +100,10 @@ async fn a_black_hole_is_noticed_in_the_settled_time_and_healed_by_itself() {
         noticed > Duration::from_millis(100) && noticed < Duration::from_secs(2),
         "{noticed:?}"
     );
-    assert!(!nodes[0].links.peers()[0].reachable);
+    until("the state to show it", || !nodes[0].links.peers()[0].reachable).await;
     relay.set(PASS);
-    until("the link to heal", || nodes[0].links.peers()[0].reachable).await;
-    nodes[0].ask(NodeId(2), b"x").await.unwrap();
+    answers_again(&nodes[0], NodeId(2)).await;
+    until("the link to count as healed", || nodes[0].links.peers()[0].reachable).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
