@@ -52,8 +52,8 @@ impl Hub {
                     is_watched.then(|| signal.changed.store(true, Ordering::SeqCst)).is_some()
                 });
             }
-            Some(_) => {}
-            None => hub.tell(None, |signal| {
+            Some(Event::Folders { .. } | Event::Spool) => {}
+            Some(Event::Missed) | None => hub.tell(None, |signal| {
                 signal.changed.store(true, Ordering::SeqCst);
                 true
             }),

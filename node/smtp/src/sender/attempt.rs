@@ -27,6 +27,8 @@ pub(super) struct Job<'a> {
     pub(super) envelope: &'a Envelope,
     pub(super) recipients: Vec<&'a RelayRecipient>,
     pub(super) message: &'a [u8],
+    /// Whether this node still looks after the spool.
+    pub(super) leads: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Outcomes by position; `None` while another host may still take it.
@@ -152,6 +154,10 @@ async fn transact(
     let open: Vec<usize> =
         decisions.iter().enumerate().filter(|(_, d)| d.is_none()).map(|(at, _)| at).collect();
     for batch in open.chunks(MAX_RECIPIENTS) {
+        if !(job.leads)() {
+            decisions.iter_mut().filter(|d| d.is_none()).for_each(|d| *d = Some(Outcome::Untried));
+            break;
+        }
         let mut transaction =
             Transaction { client: &mut client, host, job, needs: &needs, decisions };
         if let Err(error) = transaction.run(batch, &text).await {

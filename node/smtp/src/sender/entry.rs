@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use posthouse_cluster::Timestamp;
+use posthouse_cluster::{GroupId, Timestamp};
 use posthouse_directory::{Target, key};
 use posthouse_store::{
     Call, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Report, Request, RequestId,
@@ -30,19 +30,20 @@ const UNREADABLE: Duration = Duration::from_secs(3600);
 
 /// Recipients of one entry that are tried together.
 enum Group<'a> {
-    Here(&'a SpoolRecipient),
+    Here(Vec<&'a SpoolRecipient>),
     Domain(String, Vec<&'a SpoolRecipient>),
     Malformed(&'a SpoolRecipient),
 }
 
-type Results<'a> = Vec<(&'a SpoolRecipient, Outcome)>;
+pub(super) type Results<'a> = Vec<(&'a SpoolRecipient, Outcome)>;
 
 /// Tries all recipients of an entry and records each group's outcomes as soon as they are known.
-pub(super) async fn process(context: &SenderContext, entry: SpoolEntry) {
-    let message = match context.stores.request(Request::SpoolBody { id: entry.id }).await {
+pub(super) async fn process(context: &SenderContext, store: GroupId, entry: SpoolEntry) {
+    let request = Request::SpoolBody { id: entry.id };
+    let message = match context.stores.request_in(store, request).await {
         Ok(Response::Body(body)) => Message(body),
         Ok(_) => return, // removed in the meantime
-        Err(StoreError::Damaged(text)) => return unreadable(context, &entry, text).await,
+        Err(StoreError::Damaged(text)) => return unreadable(context, store, &entry, text).await,
         Err(error) => {
             tracing::warn!(target: "warning", id = entry.id.0, %error, "a queued message cannot be read now");
             context.env.clock.sleep(AGAIN).await;
@@ -52,10 +53,13 @@ pub(super) async fn process(context: &SenderContext, entry: SpoolEntry) {
     let groups = groups(context, &entry);
     let mut left = groups.len();
     let mut running: FuturesUnordered<_> =
-        groups.into_iter().map(|group| context.run(&entry, group, &message)).collect();
+        groups.into_iter().map(|group| context.run(store, &entry, group, &message)).collect();
     let mut earliest: Option<Timestamp> = None;
     while let Some(results) = running.next().await {
         left -= 1;
+        if results.iter().all(|(_, outcome)| *outcome == Outcome::Untried) {
+            continue;
+        }
         log(&entry, &results);
         let now = context.env.clock.now();
         let patience = context.patience();
@@ -63,11 +67,11 @@ pub(super) async fn process(context: &SenderContext, entry: SpoolEntry) {
         earliest = earliest.into_iter().chain(record.due).min();
         // while others are still running the entry stays due: after a crash they are tried at once
         record.due = if left > 0 { Some(now) } else { earliest };
-        context.record(&entry, record, &message.0).await;
+        context.record(store, &entry, record, &message.0).await;
     }
 }
 
-async fn unreadable(context: &SenderContext, entry: &SpoolEntry, text: String) {
+async fn unreadable(context: &SenderContext, store: GroupId, entry: &SpoolEntry, text: String) {
     tracing::error!(target: "error", id = entry.id.0, text, "a queued message is damaged and cannot be sent");
     let deferred = |state: &SpoolRecipient| {
         let error = format!("the stored message is damaged: {text}");
@@ -76,20 +80,23 @@ async fn unreadable(context: &SenderContext, entry: &SpoolEntry, text: String) {
     };
     let due = Some(context.env.clock.now().after(UNREADABLE));
     let outcomes = entry.recipients.iter().map(deferred).collect();
-    context.record(entry, Record { outcomes, reported: Vec::new(), due }, b"").await;
+    context.record(store, entry, Record { outcomes, reported: Vec::new(), due }, b"").await;
 }
 
 fn groups<'a>(context: &SenderContext, entry: &'a SpoolEntry) -> Vec<Group<'a>> {
     let mut domains: BTreeMap<String, Vec<&SpoolRecipient>> = BTreeMap::new();
-    let mut groups = Vec::new();
+    let (mut groups, mut here) = (Vec::new(), Vec::new());
     for state in &entry.recipients {
         match Address::parse(&state.recipient.address) {
             Some(path) if is_local(&context.directory, path.address.domain()) => {
-                groups.push(Group::Here(state));
+                here.push(state);
             }
             Some(path) => domains.entry(path.address.domain().to_owned()).or_default().push(state),
             None => groups.push(Group::Malformed(state)),
         }
+    }
+    if !here.is_empty() {
+        groups.push(Group::Here(here));
     }
     groups.extend(domains.into_iter().map(|(domain, states)| Group::Domain(domain, states)));
     groups
@@ -102,7 +109,8 @@ fn log(entry: &SpoolEntry, results: &Results<'_>) {
             Outcome::Delivered => ("delivered", "into the mailbox".to_owned()),
             Outcome::Sent { host, .. } => ("sent", host.clone()),
             Outcome::Failed(failure) => ("failed", format!("{} {}", failure.status, failure.text)),
-            Outcome::Deferred(failure) => {
+            Outcome::Untried => continue,
+            Outcome::Deferred(failure) | Outcome::Waiting(failure) => {
                 ("deferred", format!("{} {}", failure.status, failure.text))
             }
         };
@@ -119,20 +127,25 @@ impl SenderContext {
 
     async fn run<'a>(
         &self,
+        store: GroupId,
         entry: &SpoolEntry,
         group: Group<'a>,
         message: &Message,
     ) -> Results<'a> {
         match group {
-            Group::Here(state) => vec![(state, self.deliver_here(entry, state, message).await)],
+            Group::Here(states) => self.deliver_here(store, entry, states, message).await,
             Group::Malformed(state) => {
                 let failure = Failure::own("5.1.3", "the address is malformed");
                 vec![(state, Outcome::Failed(failure))]
             }
             Group::Domain(domain, states) => {
+                if !self.may_send(store).await {
+                    return states.into_iter().map(|state| (state, Outcome::Untried)).collect();
+                }
                 let recipients = states.iter().map(|state| &state.recipient).collect();
                 let (domain, envelope) = (domain.as_str(), &entry.envelope);
-                let job = Job { domain, envelope, recipients, message: &message.0 };
+                let leads = || self.leads(store);
+                let job = Job { domain, envelope, recipients, message: &message.0, leads: &leads };
                 states.into_iter().zip(self.attempt(&job).await).collect()
             }
         }
@@ -140,14 +153,14 @@ impl SenderContext {
 
     /// Records outcomes and spools the report in one step. What the next hop took must not be forgotten while this
     /// program runs: repeated until the store has it.
-    async fn record(&self, entry: &SpoolEntry, record: Record, message: &[u8]) {
+    async fn record(&self, store: GroupId, entry: &SpoolEntry, record: Record, message: &[u8]) {
         let due = record.due.unwrap_or_else(|| self.env.clock.now());
-        let report = self.report(entry, &record.reported, message);
+        let report = self.report(store, entry, &record.reported, message);
         self.make_mailboxes(report.as_ref()).await;
         let outcomes = record.outcomes;
         let request =
             Request::SpoolUpdate { id: entry.id, outcomes, due, report: report.map(Box::new) };
-        match self.insist(request).await {
+        match self.insist(store, request).await {
             // not found: an administrator has removed it
             Some(Response::Done | Response::Refused(Refusal::NotFound)) | None => {}
             Some(other) => {
@@ -166,11 +179,11 @@ impl SenderContext {
     }
 
     /// Repeats a request with one id until there is an answer; `None` when the service stops.
-    async fn insist(&self, request: Request) -> Option<Response> {
+    async fn insist(&self, store: GroupId, request: Request) -> Option<Response> {
         let id = RequestId(self.env.random.u128());
         let call = Call { id, at: self.env.clock.now(), request };
         loop {
-            match self.stores.call(call.clone()).await {
+            match self.stores.call_in(store, call.clone()).await {
                 Ok(response) => return Some(response),
                 Err(error) => {
                     tracing::error!(target: "error", %error, "the outcome of a delivery cannot be recorded, trying again");
@@ -183,7 +196,13 @@ impl SenderContext {
         }
     }
 
-    fn report(&self, entry: &SpoolEntry, reported: &[Reported], message: &[u8]) -> Option<Report> {
+    fn report(
+        &self,
+        store: GroupId,
+        entry: &SpoolEntry,
+        reported: &[Reported],
+        message: &[u8],
+    ) -> Option<Report> {
         let sender = &entry.envelope.sender;
         if reported.is_empty() || sender.is_empty() {
             return None;
@@ -205,6 +224,11 @@ impl SenderContext {
             }
         } else {
             relay.extend(parse_remote(sender).map(|_| to(sender.clone())));
+        }
+        if local.iter().any(|recipient| self.stores.store_of(recipient.mailbox) != store) {
+            // by the spool, which finds them all
+            local.clear();
+            relay = parse_remote(sender).map(|_| to(sender.clone())).into_iter().collect();
         }
         if local.is_empty() && relay.is_empty() {
             tracing::warn!(target: "mail", id = entry.id.0, ?sender, "nobody to report to");

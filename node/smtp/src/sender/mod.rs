@@ -14,12 +14,16 @@ mod report;
 mod resolver;
 mod tls;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use posthouse_cluster::Environment;
+use posthouse_cluster::{Environment, GroupId};
 use posthouse_directory::Directory;
-use posthouse_store::{Event, Request, Response, SpoolEntry, SpoolId, Stores};
+use posthouse_store::{Event, Request, Response, SpoolEntry, SpoolId, Store, Stores};
 use tokio::sync::{
     Notify,
     broadcast::{Receiver, error::RecvError},
@@ -41,6 +45,8 @@ const MAX_ENTRIES: usize = 500;
 const PAGE: u32 = 200;
 /// How often the spool is looked at when no event says so: entries become due by time alone.
 const POLL: Duration = Duration::from_secs(2);
+/// A node that begins to lead a spool sends nothing to other servers before this.
+const TAKE_OVER: Duration = Duration::from_secs(3);
 /// How long running deliveries are waited for at a stop.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -53,7 +59,9 @@ pub struct SenderContext {
     env: Environment,
     tls: Arc<rustls::ClientConfig>,
     destinations: Destinations,
-    in_flight: Mutex<HashSet<SpoolId>>,
+    in_flight: Mutex<HashSet<(GroupId, SpoolId)>>,
+    /// Since when this node leads a spool, by the monotonic clock.
+    led_since: Mutex<BTreeMap<GroupId, Duration>>,
     finished: Notify,
     stop: CancellationToken,
 }
@@ -76,6 +84,7 @@ impl SenderContext {
             tls: tls::opportunistic()?,
             destinations: Destinations::default(),
             in_flight: Mutex::default(),
+            led_since: Mutex::default(),
             finished: Notify::new(),
             stop: CancellationToken::new(),
         })
@@ -88,7 +97,9 @@ pub async fn run_sender(context: Arc<SenderContext>, stop: CancellationToken) {
     let mut events = context.stores.events();
     let tasks = TaskTracker::new();
     loop {
-        start_due(&context, &tasks).await;
+        for store in led(&context) {
+            start_due(&context, &store, &tasks).await;
+        }
         tokio::select! {
             () = stop.cancelled() => break,
             () = spool_event(&mut events) => {}
@@ -105,23 +116,59 @@ pub async fn run_sender(context: Arc<SenderContext>, stop: CancellationToken) {
 async fn spool_event(events: &mut Receiver<Event>) {
     loop {
         match events.recv().await {
-            Ok(Event::Spool) | Err(RecvError::Lagged(_)) => return,
+            Ok(Event::Spool | Event::Missed) | Err(RecvError::Lagged(_)) => return,
             Ok(_) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
 
+/// Stores whose spools this node looks after: those that it leads.
+fn led(context: &SenderContext) -> Vec<Store> {
+    let now = context.env.clock.monotonic();
+    let led: Vec<_> = context.stores.local().into_iter().filter(Store::leads).collect();
+    let mut since = context.led_since.lock();
+    since.retain(|id, _| led.iter().any(|store| store.id() == *id));
+    for store in &led {
+        since.entry(store.id()).or_insert(now);
+    }
+    led
+}
+
+impl SenderContext {
+    /// Whether this node leads the spool for certain: who does not any more sends nothing.
+    async fn may_send(&self, store: GroupId) -> bool {
+        let Some(local) = self.stores.store(store) else { return false };
+        if !local.leads() {
+            return false;
+        }
+        if local.group().members().voters.len() > 1 {
+            // who led before may be in the middle of sending
+            let since = self.led_since.lock().get(&store).copied();
+            let Some(since) = since else { return false };
+            let now = self.env.clock.monotonic();
+            let rest = TAKE_OVER.saturating_sub(now.saturating_sub(since));
+            if !rest.is_zero() {
+                self.env.clock.sleep(rest).await;
+            }
+        }
+        self.leads(store)
+    }
+
+    fn leads(&self, store: GroupId) -> bool {
+        self.stores.store(store).is_some_and(|local| local.leads())
+    }
+}
+
 /// Starts a task for each due entry that has none, up to [`MAX_ENTRIES`].
-async fn start_due(context: &Arc<SenderContext>, tasks: &TaskTracker) {
+async fn start_due(context: &Arc<SenderContext>, store: &Store, tasks: &TaskTracker) {
     let mut after = SpoolId(0);
     loop {
         if context.in_flight.lock().len() >= MAX_ENTRIES {
             return;
         }
         let due = Some(context.env.clock.now());
-        let entries = match context.stores.request(Request::Spool { after, limit: PAGE, due }).await
-        {
+        let entries = match store.request(Request::Spool { after, limit: PAGE, due }).await {
             Ok(Response::Spool(entries)) => entries,
             Ok(other) => {
                 tracing::error!(target: "error", ?other, "the spool cannot be listed");
@@ -135,13 +182,13 @@ async fn start_due(context: &Arc<SenderContext>, tasks: &TaskTracker) {
         let Some(last) = entries.last().map(|entry| entry.id) else { return };
         after = last;
         for entry in entries {
-            start(context, tasks, entry);
+            start(context, store.id(), tasks, entry);
         }
     }
 }
 
-fn start(context: &Arc<SenderContext>, tasks: &TaskTracker, entry: SpoolEntry) {
-    let id = entry.id;
+fn start(context: &Arc<SenderContext>, store: GroupId, tasks: &TaskTracker, entry: SpoolEntry) {
+    let id = (store, entry.id);
     let mut in_flight = context.in_flight.lock();
     if in_flight.len() >= MAX_ENTRIES || !in_flight.insert(id) {
         return;
@@ -150,7 +197,7 @@ fn start(context: &Arc<SenderContext>, tasks: &TaskTracker, entry: SpoolEntry) {
     let context = context.clone();
     tasks.spawn(async move {
         let claim = Claim { context: &context, id };
-        entry::process(&context, entry).await;
+        entry::process(&context, store, entry).await;
         drop(claim);
     });
 }
@@ -158,7 +205,7 @@ fn start(context: &Arc<SenderContext>, tasks: &TaskTracker, entry: SpoolEntry) {
 /// An entry that is worked on; given back even if the work panics.
 struct Claim<'a> {
     context: &'a SenderContext,
-    id: SpoolId,
+    id: (GroupId, SpoolId),
 }
 
 impl Drop for Claim<'_> {

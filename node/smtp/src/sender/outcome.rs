@@ -38,6 +38,10 @@ pub(crate) enum Outcome {
     Failed(Failure),
     /// Not now.
     Deferred(Failure),
+    /// Not now, because a part of the domain is out of reach: tried again soon.
+    Waiting(Failure),
+    /// Not tried: another node leads the spool now.
+    Untried,
 }
 
 /// Pauses between attempts; the last one repeats. A fifth more or less by chance, so that entries do not stay in step.
@@ -50,6 +54,20 @@ pub(crate) const SCHEDULE: [Duration; 7] = [
     Duration::from_secs(2 * 3600),
     Duration::from_secs(4 * 3600),
 ];
+
+/// Pauses while a part of the domain is out of reach; the last one repeats.
+const SHORT_SCHEDULE: [Duration; 4] = [
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+    Duration::from_secs(45),
+];
+
+/// The pause after so many attempts that ended as [`Outcome::Waiting`].
+pub(crate) fn short_pause(attempts: u32) -> Duration {
+    let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+    SHORT_SCHEDULE.get(step).or(SHORT_SCHEDULE.last()).copied().unwrap_or_default()
+}
 
 /// The pause after so many failed attempts (at least 1).
 pub(crate) fn pause(attempts: u32, random: &dyn Random) -> Duration {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use posthouse_cluster::{Timestamp, env::Random};
 use posthouse_store::{SpoolEntry, SpoolOutcome, SpoolRecipient};
 
-use super::outcome::{Failure, Outcome, pause};
+use super::outcome::{Failure, Outcome, pause, short_pause};
 use crate::message::{ReportAction, Reported};
 
 /// NOTIFY bits (RFC 3461 §4.1).
@@ -83,19 +83,24 @@ impl Record {
                 self.failed(state, failure);
                 SpoolOutcome::Done
             }
-            Outcome::Deferred(failure) if age >= patience.give_up => {
+            Outcome::Untried => return,
+            Outcome::Deferred(failure) | Outcome::Waiting(failure) if age >= patience.give_up => {
                 let text =
                     format!("given up after {} hours: {}", age.as_secs() / 3600, failure.text);
                 let status = "5.4.7".to_owned();
                 self.failed(state, &Failure { status, text, remote: failure.remote.clone() });
                 SpoolOutcome::Done
             }
-            Outcome::Deferred(failure) => {
+            Outcome::Deferred(failure) | Outcome::Waiting(failure) => {
                 let late = age >= patience.delay && !state.delay_reported;
                 if late && notify & DELAY != 0 {
                     self.report(state, ReportAction::Delayed, failure);
                 }
-                let again = now.after(pause(state.attempts.saturating_add(1), random));
+                let attempts = state.attempts.saturating_add(1);
+                let again = now.after(match outcome {
+                    Outcome::Waiting(_) => short_pause(attempts),
+                    _ => pause(attempts, random),
+                });
                 // the last attempt comes when the time is up, not hours later
                 let again = again
                     .min(entry.accepted.after(patience.give_up))

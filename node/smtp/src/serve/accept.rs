@@ -6,10 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use posthouse_cluster::GroupId;
 use posthouse_directory::{AccountId, Target};
 use posthouse_store::{
-    Call, Envelope, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Request,
-    RequestId, Response, StoreError,
+    DeliveryId, Envelope, LocalRecipient, MailboxId, Message, Refusal, RelayRecipient, Request,
+    Response, StoreError,
 };
 
 use super::{
@@ -27,18 +28,13 @@ use crate::{
 const SUCCESS: u8 = 1;
 /// Most mailboxes and outside addresses of one message after groups and aliases are resolved.
 pub(crate) const MAX_TARGETS: usize = 20_000;
-/// Rounds of making mailboxes and moving full ones aside before the client is told to try again.
-const MAX_ROUNDS: usize = 4;
-/// Pauses before an unanswered request is repeated, with the same id so that it takes effect once.
-const REPEATS: [Duration; 4] = [
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(10),
-];
+/// Rounds of making mailboxes, moving full ones aside and choosing another store before the client is told to try again.
+const MAX_ROUNDS: usize = 8;
+/// How long one store is waited for: longer than it takes to elect a leader.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Where a message goes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Plan {
     /// With the address and NOTIFY that it was asked for.
     local: BTreeMap<MailboxId, (String, u8)>,
@@ -83,6 +79,14 @@ impl Plan {
             }
         }
         plan
+    }
+
+    fn local(&self) -> Vec<LocalRecipient> {
+        let recipient = |(mailbox, (address, _)): (&MailboxId, &(String, u8))| LocalRecipient {
+            mailbox: *mailbox,
+            address: address.clone(),
+        };
+        self.local.iter().map(recipient).collect()
     }
 
     fn len(&self) -> usize {
@@ -167,23 +171,26 @@ impl Context {
             utf8: parameters.utf8,
         };
         let message = Message(Bytes::from(message));
+        let delivery = DeliveryId(self.env.random.u128());
+        let stores = self.stores.patient(PATIENCE);
+        let mut excluded = BTreeSet::new();
+        let mut reply = Reply::StoreUnavailable;
         for _ in 0..MAX_ROUNDS {
-            let local = plan
-                .local
-                .iter()
-                .map(|(mailbox, (address, _))| LocalRecipient {
-                    mailbox: *mailbox,
-                    address: address.clone(),
-                })
-                .collect();
-            let (relay, message) = (plan.relay.clone(), message.clone());
-            let request = Request::Deliver { envelope: envelope.clone(), local, relay, message };
-            match self.call(request).await {
+            let Some(store) = self.choose(&plan, &excluded) else { return reply };
+            let Some(share) = self.share(&plan, store) else { return reply };
+            let nothing_relayed = share.relay.is_empty();
+            let request = Request::DeliverOnce {
+                delivery,
+                envelope: envelope.clone(),
+                local: share.local(),
+                relay: share.relay,
+                message: message.clone(),
+            };
+            match stores.request_in(store, request).await {
                 Ok(Response::Accepted { .. }) => return Reply::Accepted,
                 Ok(Response::Refused(Refusal::NoSuchMailbox(_))) => {
-                    let mailboxes = plan.local.keys().copied();
-                    if let Err(error) =
-                        create_mailboxes(&self.stores, &self.directory, mailboxes).await
+                    let mailboxes = share.local.into_keys();
+                    if let Err(error) = create_mailboxes(&stores, &self.directory, mailboxes).await
                     {
                         return unavailable(&error);
                     }
@@ -193,14 +200,69 @@ impl Context {
                         return Reply::MailboxFull;
                     }
                 }
+                Ok(Response::Refused(
+                    Refusal::Moving(mailbox) | Refusal::Moved { mailbox, .. },
+                )) => {
+                    if !self.put_aside(&mut plan, mailbox) {
+                        return Reply::StoreUnavailable;
+                    }
+                }
                 Ok(other) => {
                     tracing::error!(target: "error", ?other, "the store refused a message");
                     return Reply::StoreUnavailable;
                 }
+                // certainly not done there, or done for mailboxes that get it once by any way
+                Err(error @ (StoreError::OutOfReach(_) | StoreError::Unavailable(_)))
+                    if nothing_relayed || matches!(error, StoreError::OutOfReach(_)) =>
+                {
+                    reply = unavailable(&error);
+                    excluded.insert(store);
+                }
                 Err(error) => return unavailable(&error),
             }
         }
-        Reply::StoreUnavailable
+        reply
+    }
+
+    /// The store that takes responsibility: the recipients' if it is one; else one that is led here or can be reached.
+    fn choose(&self, plan: &Plan, excluded: &BTreeSet<GroupId>) -> Option<GroupId> {
+        let targets: BTreeSet<GroupId> =
+            plan.local.keys().map(|mailbox| self.stores.store_of(*mailbox)).collect();
+        let one = targets.first().copied().filter(|_| targets.len() == 1);
+        let led = self.stores.led_here();
+        let all = self.stores.all();
+        let answers = |store: &GroupId| self.stores.answers(*store);
+        let in_order = one
+            .filter(answers)
+            .into_iter()
+            .chain(led.iter().copied().filter(|store| targets.contains(store)))
+            .chain(led.iter().copied())
+            .chain(targets.iter().copied().filter(answers))
+            .chain(all.iter().copied().filter(answers))
+            .chain(all.iter().copied());
+        in_order.into_iter().find(|store| !excluded.contains(store))
+    }
+
+    /// What `store` is asked to take: its mailboxes, and everybody else into its spool. `None` if somebody has no address
+    /// to be spooled for.
+    fn share(&self, plan: &Plan, store: GroupId) -> Option<Plan> {
+        let mut share = Plan { local: BTreeMap::new(), ..plan.clone() };
+        for (mailbox, asked) in &plan.local {
+            if self.stores.store_of(*mailbox) == store {
+                share.local.insert(*mailbox, asked.clone());
+            } else {
+                share.relay(self.spooled(*mailbox, asked.1)?);
+            }
+        }
+        Some(share)
+    }
+
+    /// A mailbox as a recipient in the spool.
+    fn spooled(&self, mailbox: MailboxId, notify: u8) -> Option<RelayRecipient> {
+        let account = self.directory.account(AccountId(mailbox.0));
+        let address = account.and_then(|account| self.directory.address_of(&account));
+        let address = address.filter(|address| parse_remote(address).is_some())?;
+        Some(RelayRecipient { address, original: None, notify: notify & !SUCCESS })
     }
 
     /// Moves full mailboxes to the spool, so that one full member does not keep a message from a group: it is tried again
@@ -210,32 +272,19 @@ impl Context {
         if plan.relay.is_empty() && plan.local.keys().all(|mailbox| full.contains(mailbox)) {
             return false;
         }
-        for mailbox in full {
-            let Some((_, notify)) = plan.local.remove(mailbox) else { continue };
-            let account = self.directory.account(AccountId(mailbox.0));
-            let address = account.and_then(|account| self.directory.address_of(&account));
-            if let Some(address) = address.filter(|address| parse_remote(address).is_some()) {
-                plan.relay(RelayRecipient { address, original: None, notify: notify & !SUCCESS });
-            }
-        }
-        true
+        full.into_iter().all(|mailbox| self.put_aside(plan, *mailbox))
     }
 
-    /// Asks the store; repeats with the same id while it cannot answer.
-    async fn call(&self, request: Request) -> Result<Response, StoreError> {
-        let id = RequestId(self.env.random.u128());
-        let call = Call { id, at: self.env.clock.now(), request };
-        for pause in REPEATS {
-            match self.stores.call(call.clone()).await {
-                Err(StoreError::Unavailable(_)) => self.env.clock.sleep(pause).await,
-                answer => return answer,
-            }
-        }
-        self.stores.call(call).await
+    /// False if the mailbox has no address to be spooled for.
+    fn put_aside(&self, plan: &mut Plan, mailbox: MailboxId) -> bool {
+        let Some((_, notify)) = plan.local.get(&mailbox) else { return true };
+        let Some(recipient) = self.spooled(mailbox, *notify) else { return false };
+        plan.local.remove(&mailbox);
+        plan.relay(recipient);
+        true
     }
 }
 
-/// Protocol name of the Received field (RFC 3848, RFC 6531 §4.3).
 fn with(utf8: bool, peer: &Peer, signed_on: bool) -> &'static str {
     match (utf8, peer.extended, peer.tls.is_some(), signed_on) {
         (false, false, ..) => "SMTP",

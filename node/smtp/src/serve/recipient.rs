@@ -1,6 +1,6 @@
 //! Where a recipient leads: the directory's answer, and whether there is room.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use posthouse_directory::{AccountId, Directory, Listing, Rights, Target, key};
 use posthouse_store::{MailboxId, Quota, Refusal, Request, Response, StoreError, Stores};
@@ -13,6 +13,9 @@ use crate::{
 
 /// Most accounts looked at to find who administers, for mail to postmaster.
 const MAX_POSTMASTER_SCAN: usize = 1000;
+
+/// How long a store is asked whether there is room.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Context {
     /// Answers RCPT.
@@ -93,19 +96,27 @@ impl Context {
     /// Refuses when the mailbox is full or would be with a message of the announced size.
     async fn check_room(&self, account: AccountId, size: u64) -> Result<(), Reply> {
         let mailbox = MailboxId(account.0);
+        if !self.stores.answers(self.stores.store_of(mailbox)) {
+            // the message waits in the spool; whether there is room shows when it is handed over
+            return Ok(());
+        }
         let wanted = mailbox_quota(&self.directory, account);
-        match self.stores.request(Request::Quota { mailbox }).await {
+        let stores = self.stores.patient(PATIENCE);
+        match stores.request(Request::Quota { mailbox }).await {
             Ok(Response::Quota { usage, quota }) => {
                 if quota != wanted {
                     let request = Request::CreateMailbox { mailbox, quota: wanted };
-                    self.stores.request(request).await.map_err(|e| unavailable(&e))?;
+                    stores.request(request).await.map_err(|e| unavailable(&e))?;
                 }
                 let bytes =
                     wanted.bytes.is_some_and(|max| usage.bytes.saturating_add(size.max(1)) > max);
                 let items = wanted.items.is_some_and(|max| usage.items >= max);
                 if bytes || items { Err(Reply::MailboxFull) } else { Ok(()) }
             }
-            Ok(Response::Refused(Refusal::NoSuchMailbox(_))) => Ok(()),
+            Ok(Response::Refused(
+                Refusal::NoSuchMailbox(_) | Refusal::Moving(_) | Refusal::Moved { .. },
+            ))
+            | Err(StoreError::Unavailable(_) | StoreError::OutOfReach(_)) => Ok(()),
             Ok(_) => Err(Reply::StoreUnavailable),
             Err(error) => Err(unavailable(&error)),
         }

@@ -70,7 +70,7 @@ impl Stores {
             reason: "no replica is known".into(),
         };
         for round in 0.. {
-            if let Some(answer) = self.round(&mut journey, &call).await {
+            if let Some(answer) = Box::pin(self.round(&mut journey, &call)).await {
                 if inner.down.lock().remove(&store) {
                     tracing::info!(target: "operation", store = store.0, "the store answers again");
                 }
@@ -102,7 +102,8 @@ impl Stores {
         while let Some(place) = self.next_place(journey) {
             let attempt = match place {
                 Place::Here(store) => self.ask_here(journey, &store, call.clone()).await,
-                Place::There(node) => self.ask_there(journey, node, call.clone()).await,
+                // boxed: most calls do not need its room
+                Place::There(node) => Box::pin(self.ask_there(journey, node, call.clone())).await,
             };
             if let Attempt::Done(answer) = attempt {
                 return Some(answer);
