@@ -89,7 +89,7 @@ async fn watch_loop(group: Weak<Inner>) {
             if let Err(error) = run(&inner).await {
                 let group = &inner.spec.name;
                 tracing::warn!(target: "warning", %error, group, "checkpoint failed");
-                if inner.raft().metrics().borrow_watched().running_state.is_err() {
+                if inner.machine.failure().or_else(|| inner.engine.failed()).is_some() {
                     return;
                 }
             }

@@ -17,7 +17,7 @@ use openraft::{
     async_runtime::WatchReceiver,
     errors::{ClientWriteError, Fatal, LinearizableReadError, RaftError},
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -26,21 +26,24 @@ use crate::{
     network::Network,
     raft::{
         Proposal, Raft, Types,
-        machine::{Handle, Position},
+        machine::{Handle, Position, RaftMachine},
         snapshot::Copies,
-        timing::Timing,
+        storage::RaftLog,
+        timing::{READ_LEASE, Timing},
     },
     watch,
 };
 
 mod members;
+mod pace;
 mod remote;
 mod status;
 
 pub use members::MemberError;
+pub(crate) use pace::{follow_round_trips, round_trip};
 pub(crate) use remote::GroupService;
-pub use status::{GroupState, GroupStatus, MemberStatus, Members, SnapshotProgress};
 pub(crate) use status::follow;
+pub use status::{GroupState, GroupStatus, MemberStatus, Members, SnapshotProgress};
 
 /// Number of a group within a cluster. 0 is the domain group; stores count from 1.
 #[derive(
@@ -109,7 +112,9 @@ pub(crate) struct Inner {
     /// When that was, by the monotonic clock.
     pub started: RwLock<Duration>,
     pub timing: RwLock<Timing>,
+    pub log: RaftLog,
     pub machine: Handle,
+    pub raft_machine: Mutex<RaftMachine>,
     pub applied: watch::Receiver<Position>,
     pub engine: Arc<dyn LogEngine>,
     /// Bytes of all groups that are proposed and not yet answered.
@@ -204,9 +209,7 @@ impl Group {
             return false;
         }
         metrics.membership_config.voter_ids().eq([inner.node.0])
-            || metrics
-                .last_quorum_acked
-                .is_some_and(|at| at.elapsed() < inner.timing.read().read_lease())
+            || metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < READ_LEASE)
     }
 
     /// On the leader: the index up to which must be applied what a read that begins now sees.
@@ -283,8 +286,13 @@ impl Group {
     pub(crate) fn fatal(&self, fatal: &Fatal<Types>) -> ProposeError {
         match (self.failure(), fatal) {
             (Some(reason), _) => ProposeError::Storage(reason),
+            // it is being started anew with other timings
+            (None, Fatal::Stopped) if !self.inner.waiting.is_closed() => ProposeError::Unavailable,
             (None, Fatal::Stopped) => ProposeError::Stopping,
             (None, fatal) => ProposeError::Storage(fatal.to_string()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

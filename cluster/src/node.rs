@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -157,12 +158,15 @@ impl Node {
         self.inner.groups.lock().get(&id).cloned()
     }
 
-    /// Stops all groups after what was proposed is answered, checkpoints them, and closes the log.
+    /// Hands over every leadership to a voter that can take it, stops all groups after what was proposed
+    /// is answered, checkpoints them, and closes the log.
     pub async fn shutdown(&self) -> Result<(), OpenError> {
-        let groups = std::mem::take(&mut *self.inner.groups.lock());
-        for group in groups.values() {
+        let groups = self.groups();
+        join_all(groups.iter().map(Group::hand_over)).await;
+        for group in &groups {
             group.end().await;
         }
+        self.inner.groups.lock().clear();
         let (done, closed) = oneshot::channel();
         self.inner.engine.close(Box::new(move |outcome| drop(done.send(outcome))));
         match closed.await {

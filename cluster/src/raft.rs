@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::OpenError;
+use crate::{NodeId, OpenError, network::Network};
 use timing::Timing;
 
 pub(crate) mod codec;
@@ -83,4 +83,18 @@ pub(crate) fn config(name: &str, timing: &Timing) -> Result<Arc<openraft::Config
         ..Default::default()
     };
     config.validate().map(Arc::new).map_err(|error| OpenError::Group(error.to_string()))
+}
+
+/// Starts the consensus layer of a group on what its log and its machine have.
+pub(crate) async fn start(
+    node: NodeId,
+    name: &str,
+    timing: &Timing,
+    network: Arc<dyn Network>,
+    log: storage::RaftLog,
+    machine: machine::RaftMachine,
+) -> Result<Raft, OpenError> {
+    let peers = network::Peers { network, group: log.group };
+    let started = Raft::new(node.0, config(name, timing)?, peers, log, machine).await;
+    started.map_err(|fatal| OpenError::Group(fatal.to_string()))
 }

@@ -82,9 +82,10 @@ impl Group {
         }
         let me = self.inner.node;
         if members.voters.contains(&me) && !voters.contains(&me) {
-            self.hand_over(&voters).await?;
+            self.hand_over_among(&voters).await?;
         }
-        self.change(ChangeMembers::ReplaceAllVoters(voters.iter().map(|node| node.0).collect())).await
+        self.change(ChangeMembers::ReplaceAllVoters(voters.iter().map(|node| node.0).collect()))
+            .await
     }
 
     /// Takes `node` out of the group, whatever it is. Nothing happens if it is no member.
@@ -110,7 +111,7 @@ impl Group {
     }
 
     /// Before this node stops being a voter another one leads, and does the rest.
-    async fn hand_over(&self, among: &BTreeSet<NodeId>) -> Result<(), MemberError> {
+    async fn hand_over_among(&self, among: &BTreeSet<NodeId>) -> Result<(), MemberError> {
         let Some(to) = self.most_caught_up(among) else { return Err(MemberError::LastVoter) };
         self.transfer(to).await?;
         Err(MemberError::NotLeader { leader: Some(to) })
@@ -132,9 +133,8 @@ impl Group {
             other => return self.write_error(other).into(),
         };
         match change {
-            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_) => {
-                MemberError::InProgress
-            }
+            ChangeMembershipError::InProgress(_)
+            | ChangeMembershipError::UncommittedLeaderLog(_) => MemberError::InProgress,
             ChangeMembershipError::EmptyMembership(_) => MemberError::LastVoter,
             ChangeMembershipError::LearnerNotFound(missing) => {
                 MemberError::NoMember(NodeId(missing.node_id))

@@ -92,9 +92,7 @@ fn read_answer(bytes: &Bytes) -> Result<(u64, Bytes), ProposeError> {
     let number = bytes.get(1..9).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_le_bytes);
     match (bytes.first(), number) {
         (Some(&DONE), Some(index)) => Ok((index, bytes.slice(9..))),
-        (Some(&NOT_LEADER), leader) => {
-            Err(ProposeError::NotLeader { leader: leader.map(NodeId) })
-        }
+        (Some(&NOT_LEADER), leader) => Err(ProposeError::NotLeader { leader: leader.map(NodeId) }),
         (Some(&STORAGE), _) => {
             let reason = bytes.get(1..).unwrap_or_default();
             Err(ProposeError::Storage(String::from_utf8_lossy(reason).into_owned()))
@@ -146,11 +144,7 @@ pub(super) async fn read_index(group: &Group) -> Result<u64, ProposeError> {
 }
 
 /// Asks whoever leads until there is an answer that counts.
-async fn by_leader(
-    group: &Group,
-    kind: u8,
-    command: Bytes,
-) -> Result<(u64, Bytes), ProposeError> {
+async fn by_leader(group: &Group, kind: u8, command: Bytes) -> Result<(u64, Bytes), ProposeError> {
     let clock = &group.inner.env.clock;
     let end = clock.monotonic() + PATIENCE;
     let mut hint = None;
@@ -179,7 +173,10 @@ async fn by_leader(
         if group.inner.waiting.is_closed() {
             return Err(ProposeError::Stopping);
         }
-        clock.sleep(PAUSE).await;
+        // a new leader may be known at any moment
+        let mut state = group.watch();
+        state.mark_unchanged();
+        select(pin!(state.changed()), clock.sleep(PAUSE)).await;
     }
 }
 

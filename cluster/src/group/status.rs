@@ -161,7 +161,8 @@ impl Group {
                 replication.get(&id).copied().flatten().map_or(0, |log_id| log_id.index + 1)
             };
             let heard = metrics.heartbeat.as_ref().and_then(|beats| beats.get(&id).copied());
-            let heard_ago = if me { Some(Duration::ZERO) } else { heard.flatten().map(|at| at.elapsed()) };
+            let heard_ago =
+                if me { Some(Duration::ZERO) } else { heard.flatten().map(|at| at.elapsed()) };
             MemberStatus {
                 node: NodeId(id),
                 voter: voters.contains(&id),

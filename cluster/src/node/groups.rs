@@ -6,17 +6,16 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{Node, OpenError};
 use crate::{
-    Group, GroupId, GroupSpec, StateMachine,
+    Group, GroupId, GroupSpec, NodeId, StateMachine,
     log::LogError,
     raft::{
-        self, Raft,
+        self,
         machine::{Handle, RaftMachine},
-        network::Peers,
         snapshot::Copies,
         storage::RaftLog,
         timing::Timing,
@@ -45,18 +44,25 @@ impl Node {
         self.check_positions(&spec, &raft_machine)?;
         let log =
             RaftLog { engine: inner.engine.clone(), group: spec.id, files: inner.files.clone() };
-        let peers = Peers { network: inner.options.network.clone(), group: spec.id };
-        let timing = Timing::of(Duration::ZERO);
-        let config = raft::config(&spec.name, &timing)?;
-        let applied = raft_machine.reached();
-        let raft = Raft::new(inner.options.id.0, config, peers, log, raft_machine)
-            .await
-            .map_err(|fatal| self.start_error(&handle, &fatal.to_string()))?;
+        let network = inner.options.network.clone();
+        let voters = raft_machine.voters().into_iter().map(NodeId).collect();
+        let measured = crate::group::round_trip(network.as_ref(), &voters);
+        let timing = Timing::of(measured.unwrap_or_default());
+        let raft = raft::start(
+            inner.options.id,
+            &spec.name,
+            &timing,
+            network.clone(),
+            log.clone(),
+            raft_machine.clone(),
+        )
+        .await
+        .map_err(|error| self.start_error(&handle, error))?;
         let group = Group {
             inner: Arc::new(crate::group::Inner {
                 node: inner.options.id,
                 env: inner.env.clone(),
-                network: inner.options.network.clone(),
+                network,
                 raft: RwLock::new(raft),
                 started: RwLock::new(inner.env.clock.monotonic()),
                 timing: RwLock::new(timing),
@@ -64,7 +70,9 @@ impl Node {
                 yielded: AtomicU64::new(0),
                 state: watch::Sender::default(),
                 copies: Copies::default(),
-                applied,
+                applied: raft_machine.reached(),
+                raft_machine: Mutex::new(raft_machine),
+                log,
                 machine: handle,
                 engine: inner.engine.clone(),
                 in_flight: inner.in_flight.clone(),
@@ -75,10 +83,11 @@ impl Node {
         inner.groups.lock().insert(group.inner.spec.id, group.clone());
         if let Err(reason) = group.begin().await {
             inner.groups.lock().remove(&group.inner.spec.id);
-            return Err(self.start_error(&group.inner.machine, &reason));
+            return Err(self.start_error(&group.inner.machine, OpenError::Group(reason)));
         }
         crate::checkpoint::watch(&group);
         crate::group::follow(&group);
+        crate::group::follow_round_trips(&group);
         Ok(group)
     }
 
@@ -87,6 +96,7 @@ impl Node {
     pub async fn stop_group(&self, id: GroupId) -> Result<(), OpenError> {
         let group = self.group(id);
         if let Some(group) = group {
+            group.hand_over().await;
             group.end().await;
             self.inner.groups.lock().remove(&id);
         }
@@ -125,10 +135,10 @@ impl Node {
         Ok(())
     }
 
-    fn start_error(&self, machine: &Handle, reason: &str) -> OpenError {
+    fn start_error(&self, machine: &Handle, error: OpenError) -> OpenError {
         match machine.failure() {
             Some(failure) => OpenError::Machine(crate::MachineError::Storage(failure)),
-            None => OpenError::Group(reason.to_owned()),
+            None => error,
         }
     }
 }
@@ -165,6 +175,18 @@ impl Group {
             .await
             .map(drop)
             .map_err(|error| error.to_string())
+    }
+
+    /// Lets another voter lead, if this node does and there is one that can.
+    pub(super) async fn hand_over(&self) {
+        if !self.inner.raft().is_leader() {
+            return;
+        }
+        let Some(to) = self.most_caught_up(&self.members().voters) else { return };
+        if let Err(error) = self.transfer(to).await {
+            let group = &self.inner.spec.name;
+            tracing::warn!(target: "warning", %error, group, "leadership not handed over at the stop");
+        }
     }
 
     /// Answers what was proposed, makes the state durable, and stops.

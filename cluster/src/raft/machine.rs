@@ -1,6 +1,7 @@
 //! Our state machines as openraft's: each on one thread of its own.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -20,7 +21,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Entry, LogId, Membership, SnapshotMeta, Types, codec};
-use crate::{Applied, Command, Environment, MachineError, OpenError, StateMachine, failpoint, watch};
+use crate::{
+    Applied, Command, Environment, MachineError, OpenError, StateMachine, failpoint, watch,
+};
 
 /// Entries that one transaction takes at most.
 const BATCH_ENTRIES: usize = 1024;
@@ -93,6 +96,11 @@ impl Handle {
             tracing::error!(target: "error", %error, "a state machine failed and applies nothing more");
         }
         outcome
+    }
+
+    /// Lets nothing be applied any more.
+    pub(crate) fn fail(&self, reason: &str) {
+        let _ = self.failure.set(reason.to_owned());
     }
 
     /// Why nothing is applied any more.
@@ -197,6 +205,8 @@ pub(crate) struct RaftMachine {
     handle: Handle,
     position: Arc<Mutex<State>>,
     reached: Arc<watch::Sender<Position>>,
+    /// Held while something changes; `true` once another consensus layer uses the machine.
+    replaced: Arc<tokio::sync::Mutex<bool>>,
 }
 
 impl RaftMachine {
@@ -207,7 +217,38 @@ impl RaftMachine {
             .map_err(|error| MachineError::Corrupt(error.to_string()))?;
         let reached = Arc::new(watch::Sender::new(Position::behind(applied.as_ref())));
         let position = State { applied, membership, checkpoint: None };
-        Ok(Self { handle, position: Arc::new(Mutex::new(position)), reached })
+        let position = Arc::new(Mutex::new(position));
+        Ok(Self { handle, position, reached, replaced: Arc::default() })
+    }
+
+    /// The same machine for another consensus layer. What the one before had begun is done when this
+    /// returns, and it can do nothing more.
+    pub(crate) async fn renewed(&self) -> Result<Self, OpenError> {
+        *self.replaced.lock().await = true;
+        // it may have gone away while something was under way: the machine itself knows
+        let applied = self.handle.run(|machine| machine.applied()).await?;
+        let (applied, membership) = codec::position(applied.as_ref())
+            .map_err(|error| MachineError::Corrupt(error.to_string()))?;
+        {
+            let mut position = self.position.lock();
+            (position.applied, position.membership) = (applied, membership);
+        }
+        self.reached.send_replace(Position::behind(applied.as_ref()));
+        Ok(Self { replaced: Arc::default(), ..self.clone() })
+    }
+
+    /// For as long as something changes.
+    async fn changing(&self) -> io::Result<tokio::sync::MutexGuard<'_, bool>> {
+        let replaced = self.replaced.lock().await;
+        match *replaced {
+            true => Err(io::Error::other("the state machine has moved on to another instance")),
+            false => Ok(replaced),
+        }
+    }
+
+    /// Who votes as far as the machine knows.
+    pub(crate) fn voters(&self) -> BTreeSet<u64> {
+        self.position.lock().membership.voter_ids().collect()
     }
 
     /// How far the machine is, from now on.
@@ -224,6 +265,7 @@ impl RaftMachine {
         &self,
         batch: Vec<(Entry, Option<ApplyResponder<Types>>)>,
     ) -> io::Result<()> {
+        let _changing = self.changing().await?;
         let (mut commands, mut responders) = (Vec::new(), Vec::new());
         let (mut last, mut membership) = (None, self.position.lock().membership.clone());
         let mut bytes = 0;
@@ -310,6 +352,7 @@ impl RaftStateMachine<Types> for RaftMachine {
             SnapshotData::Live(handle) => handle.copy().await?,
             SnapshotData::Copy(copy) => copy,
         };
+        let _changing = self.changing().await?;
         let folder = copy.folder().to_owned();
         let applied = self
             .handle
@@ -345,6 +388,7 @@ impl RaftSnapshotBuilder<Types> for RaftMachine {
     async fn build_snapshot(
         &mut self,
     ) -> io::Result<openraft::alias::SnapshotOf<Types, SnapshotData>> {
+        let _changing = self.changing().await?;
         let applied = self.handle.checkpoint().await?;
         let (last_log_id, last_membership) = codec::position(applied.as_ref())?;
         let meta = SnapshotMeta { last_log_id, last_membership };

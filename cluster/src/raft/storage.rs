@@ -100,6 +100,15 @@ impl RaftLog {
         (from.max(state.first), to.min(state.next))
     }
 
+    /// Returns when all before is on disk.
+    pub(crate) async fn flushed(&self) -> io::Result<()> {
+        match self.engine.state(self.group).vote {
+            Some(vote) => self.durable(|done| self.engine.save_vote(self.group, vote, done)).await,
+            // nothing was ever promised
+            None => Ok(()),
+        }
+    }
+
     /// Runs an operation and waits until it is on disk.
     async fn durable(
         &self,

@@ -1,0 +1,94 @@
+//! Timings that follow the round trip between a group's voters.
+//!
+//! The consensus layer takes its timings once, so it is started anew when the class changes: the leader
+//! hands over before.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use super::{Group, Inner};
+use crate::{NodeId, network::Network, raft, raft::timing::Timing};
+
+/// How often the round trip is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The slowest round trip to any of `voters` that answers, `None` if none is known.
+pub(crate) fn round_trip(network: &dyn Network, voters: &BTreeSet<NodeId>) -> Option<Duration> {
+    let peers = network.peers().into_iter();
+    let answering = peers.filter(|peer| peer.reachable && voters.contains(&peer.node));
+    answering.filter_map(|peer| peer.round_trip).max()
+}
+
+/// Changes the group's timings when the round trip has changed for two looks, until the group ends.
+pub(crate) fn follow_round_trips(group: &Group) {
+    let (env, weak) = (group.inner.env.clone(), Arc::downgrade(&group.inner));
+    env.spawner.spawn("group-pace", Box::pin(follow_loop(weak)));
+}
+
+async fn follow_loop(weak: Weak<Inner>) {
+    let mut before = None;
+    loop {
+        let Some(inner) = weak.upgrade() else { return };
+        if inner.waiting.is_closed() {
+            return;
+        }
+        let group = Group { inner };
+        let next = group.fitting();
+        if let Some(timing) = next
+            && next == before
+            && let Err(reason) = group.retime(timing).await
+        {
+            let group = &group.inner.spec.name;
+            tracing::warn!(target: "warning", group, reason, "timings could not be changed");
+        }
+        before = next;
+        let clock = group.inner.env.clock.clone();
+        drop(group);
+        clock.sleep(LOOK).await;
+    }
+}
+
+impl Group {
+    /// Other timings that fit better, if so.
+    fn fitting(&self) -> Option<Timing> {
+        let inner = &self.inner;
+        let voters = self.members().voters;
+        if !voters.contains(&inner.node) || self.failure().is_some() {
+            return None;
+        }
+        let measured = round_trip(inner.network.as_ref(), &voters)?;
+        let now = *inner.timing.read();
+        Some(now.next(measured)).filter(|next| *next != now)
+    }
+
+    /// Goes on with other timings.
+    pub(crate) async fn retime(&self, timing: Timing) -> Result<(), String> {
+        let inner = &self.inner;
+        let old = inner.raft();
+        if old.is_leader() {
+            let voters = self.members().voters;
+            let to = self.most_caught_up(&voters).ok_or("nobody can take over meanwhile")?;
+            self.transfer(to).await.map_err(|error| error.to_string())?;
+        }
+        let started = async {
+            let _ = old.shutdown().await;
+            inner.log.flushed().await.map_err(|error| error.to_string())?;
+            let machine = inner.raft_machine.lock().clone();
+            let machine = machine.renewed().await.map_err(|error| error.to_string())?;
+            *inner.raft_machine.lock() = machine.clone();
+            let (network, log) = (inner.network.clone(), inner.log.clone());
+            let raft = raft::start(inner.node, &inner.spec.name, &timing, network, log, machine);
+            raft.await.map_err(|error| error.to_string())
+        };
+        let raft = started.await.inspect_err(|reason| inner.machine.fail(reason))?;
+        *inner.started.write() = inner.env.clock.monotonic();
+        *inner.timing.write() = timing;
+        *inner.raft.write() = raft;
+        let name = &inner.spec.name;
+        tracing::info!(target: "operation", group = name, ?timing, "timings changed");
+        Ok(())
+    }
+}

@@ -1,0 +1,291 @@
+//! Groups of several members in one process.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use openraft::{raft::VoteRequest, vote::leader_id_adv::LeaderId};
+
+use crate::{
+    Environment, Group, GroupId, GroupSpec, MemberError, Node, NodeId, NodeOptions, ProposeError,
+    common::{Ledger, content, ledger_path},
+    network::{LinkError, Service},
+    raft::{LogId, Vote, wire::Question},
+};
+
+#[path = "../../examples/local/mod.rs"]
+mod local;
+
+use local::{Failure, Switch};
+
+const GROUP: GroupId = GroupId(3);
+const SOON: Duration = Duration::from_secs(10);
+
+/// One node and the group's member on it.
+struct Member {
+    node: Node,
+    group: Group,
+    folder: tempfile::TempDir,
+}
+
+impl Member {
+    async fn start(switch: &Switch, id: u64) -> Self {
+        Self::start_in(switch, id, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start_in(switch: &Switch, id: u64, folder: tempfile::TempDir) -> Self {
+        let options = NodeOptions {
+            id: NodeId(id),
+            log: folder.path().join("log"),
+            network: switch.port(id),
+        };
+        let node = Node::open(Environment::real(), options).await.unwrap();
+        let group = start_group(&node, folder.path(), id == 1).await;
+        Self { node, group, folder }
+    }
+
+    fn content(&self) -> Vec<Vec<u8>> {
+        content(&ledger_path(self.folder.path(), GROUP.0))
+    }
+}
+
+async fn start_group(node: &Node, folder: &Path, bootstrap: bool) -> Group {
+    let spec = GroupSpec { id: GROUP, name: "three".into(), bootstrap };
+    let ledger = Ledger::open(&ledger_path(folder, GROUP.0));
+    node.start_group(spec, Box::new(ledger)).await.unwrap()
+}
+
+/// Nodes 1 to `count`, all voters, led by 1.
+async fn voters(count: u64) -> (Switch, Vec<Member>) {
+    let switch = Switch::default();
+    let mut members = Vec::new();
+    for id in 1..=count {
+        members.push(Member::start(&switch, id).await);
+    }
+    let leader = &members[0].group;
+    for id in 2..=count {
+        leader.add_learner(NodeId(id)).await.unwrap();
+    }
+    leader.set_voters((1..=count).map(NodeId).collect()).await.unwrap();
+    (switch, members)
+}
+
+async fn until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + SOON;
+    while !reached().await {
+        assert!(Instant::now() < end, "not reached: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn word(word: &'static str) -> Bytes {
+    Bytes::from_static(word.as_bytes())
+}
+
+/// The member that leads.
+async fn leader(members: &[Member]) -> &Member {
+    let end = Instant::now() + SOON;
+    loop {
+        if let Some(member) = members.iter().find(|member| member.group.leads()) {
+            return member;
+        }
+        assert!(Instant::now() < end, "nobody leads");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_member_accepts_all_members_have() {
+    let (_switch, members) = voters(3).await;
+    assert!(members[0].group.leads() && !members[1].group.leads());
+    members[0].group.propose(word("one")).await.unwrap();
+    let refused = members[1].group.propose(word("two")).await;
+    assert_eq!(refused, Err(ProposeError::NotLeader { leader: Some(NodeId(1)) }));
+    // a follower sends it on, and has it itself when it answers
+    let answer = members[1].group.submit(word("two")).await.unwrap();
+    assert_eq!(answer[..], 2u64.to_le_bytes());
+    assert_eq!(members[1].content(), [b"one", b"two"]);
+    // a barrier on a follower waits for what others have accepted
+    members[0].group.propose(word("six")).await.unwrap();
+    members[2].group.read_barrier().await.unwrap();
+    assert_eq!(members[2].content(), [b"one", b"two", b"six"]);
+    let status = members[0].group.status();
+    assert_eq!(status.members.len(), 3);
+    assert!(status.quorum && status.members.iter().all(|member| member.voter));
+    assert!(members[2].group.status().quorum);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_barrier_of_a_leader_with_a_valid_lease_asks_nobody() {
+    let (switch, members) = voters(3).await;
+    let leader = leader(&members).await;
+    leader.group.propose(word("one")).await.unwrap();
+    let (before, start) = (switch.asked(Service::RAFT), Instant::now());
+    for _ in 0..1000 {
+        leader.group.read_barrier().await.unwrap();
+    }
+    let took = start.elapsed();
+    assert!(switch.asked(Service::RAFT) - before < 100, "it asked");
+    println!("1000 barriers: {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_lost_is_replaced_and_nothing_acknowledged_is_missing() {
+    for failure in [Failure::Refuses, Failure::Silent] {
+        let (switch, members) = voters(3).await;
+        members[0].group.submit(word("one")).await.unwrap();
+        let start = Instant::now();
+        switch.fail(1, Some(failure));
+        members[1].group.submit(word("two")).await.unwrap();
+        println!("{failure:?}: written again after {:?}", start.elapsed());
+        // the old one knows that it must not answer reads, soon after the new one leads
+        assert!(!members[0].group.leads());
+        let alone = members[0].group.read_barrier();
+        let read = tokio::time::timeout(Duration::from_millis(500), alone).await;
+        assert!(!matches!(read, Ok(Ok(()))), "a stale read");
+        switch.fail(1, None);
+        until("the old leader follows", async || members[0].group.read_barrier().await.is_ok())
+            .await;
+        assert_eq!(members[0].content(), [b"one", b"two"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_moves_on_request_with_a_short_gap() {
+    let (_switch, members) = voters(3).await;
+    members[0].group.submit(word("x")).await.unwrap();
+    for to in [2, 3, 1, 2, 3, 1] {
+        let from = leader(&members).await;
+        let start = Instant::now();
+        from.group.transfer(NodeId(to)).await.unwrap();
+        assert!(!from.group.leads());
+        members[0].group.submit(word("x")).await.unwrap();
+        println!("transferred and written after {:?}", start.elapsed());
+        until("it leads", async || members[to as usize - 1].group.leads()).await;
+    }
+    let from = leader(&members).await;
+    assert_eq!(from.group.transfer(NodeId(9)).await, Err(MemberError::NoVoter(NodeId(9))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stops_hands_over_first() {
+    let (switch, members) = voters(3).await;
+    members[0].group.submit(word("one")).await.unwrap();
+    let stopping = members[0].node.clone();
+    let start = Instant::now();
+    let stopped = tokio::spawn(async move { stopping.shutdown().await });
+    until("another leads", async || members[1..].iter().any(|member| member.group.leads())).await;
+    println!("another leads after {:?}", start.elapsed());
+    members[1].group.submit(word("two")).await.unwrap();
+    stopped.await.unwrap().unwrap();
+    switch.forget(1);
+    members[2].group.read_barrier().await.unwrap();
+    assert_eq!(members[2].content(), [b"one", b"two"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn learners_become_voters_and_members_leave() {
+    let (switch, members) = voters(3).await;
+    let fourth = Member::start(&switch, 4).await;
+    let lead = leader(&members).await;
+    lead.group.add_learner(NodeId(4)).await.unwrap();
+    lead.group.add_learner(NodeId(4)).await.unwrap();
+    assert!(lead.group.members().learners.contains(&NodeId(4)));
+    assert_eq!(
+        lead.group.set_voters(BTreeSet::from([NodeId(9)])).await,
+        Err(MemberError::NoMember(NodeId(9)))
+    );
+    lead.group.propose(word("one")).await.unwrap();
+    fourth.group.read_barrier().await.unwrap();
+    assert_eq!(fourth.content(), [b"one"]);
+    lead.group.set_voters([1, 2, 4].map(NodeId).into()).await.unwrap();
+    assert_eq!(lead.group.members().learners, BTreeSet::from([NodeId(3)]));
+    lead.group.remove_member(NodeId(3)).await.unwrap();
+    assert!(!lead.group.members().contains(NodeId(3)));
+    // a leader that takes itself out hands over and says to whom
+    let outcome = lead.group.remove_member(NodeId(1)).await;
+    let Err(MemberError::NotLeader { leader: Some(next) }) = outcome else { panic!("{outcome:?}") };
+    let all = [&members[0], &members[1], &members[2], &fourth];
+    let next = all[next.0 as usize - 1];
+    until("the next one removes it", async || next.group.remove_member(NodeId(1)).await.is_ok())
+        .await;
+    let members = next.group.members();
+    assert_eq!(members.voters, BTreeSet::from([NodeId(2), NodeId(4)]));
+    assert!(members.learners.is_empty());
+    next.group.propose(word("two")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_no_member_raises_no_term_and_gets_no_answer() {
+    let (switch, members) = voters(3).await;
+    members[0].group.submit(word("one")).await.unwrap();
+    let term = members[0].group.status().term;
+    let stranger = switch.port(7);
+    let vote = |node_id| Vote { leader_id: LeaderId { term: 99, node_id }, committed: false };
+    let old = Some(LogId::new(LeaderId { term: 1, node_id: 1 }, 1));
+    let mut transfer = VoteRequest::new(vote(7), old);
+    transfer.leadership_transfer = true;
+    let questions = [
+        (Question::Vote(VoteRequest::new(vote(7), old)), "is no voter"),
+        (Question::PreVote(VoteRequest::new(vote(7), old)), "is no voter"),
+        (Question::Vote(transfer), "is no voter"),
+        (Question::Vote(VoteRequest::new(vote(2), old)), "speaks for node 2"),
+    ];
+    for (question, why) in questions {
+        let bytes = question.encode(GROUP).unwrap();
+        let answer = stranger.ask(NodeId(2), Service::RAFT, bytes.clone(), SOON).await;
+        assert!(
+            matches!(&answer, Err(LinkError::Refused(_, text)) if text.contains(why)),
+            "{answer:?}"
+        );
+        let other = Question::decode(bytes).unwrap().1.encode(GroupId(55)).unwrap();
+        let answer = stranger.ask(NodeId(2), Service::RAFT, other, SOON).await;
+        assert!(
+            matches!(&answer, Err(LinkError::Refused(_, text)) if text.contains("does not run")),
+            "{answer:?}"
+        );
+    }
+    members[0].group.propose(word("two")).await.unwrap();
+    assert_eq!(members[0].group.status().term, term);
+    assert!(members[0].group.leads());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_away_comes_back_without_a_new_term() {
+    let (switch, members) = voters(3).await;
+    members[0].group.submit(word("one")).await.unwrap();
+    let term = members[0].group.status().term;
+    switch.fail(3, Some(Failure::Silent));
+    // longer than several elections
+    for _ in 0..20 {
+        members[0].group.propose(word("x")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(80)).await;
+    }
+    switch.fail(3, None);
+    until("it has caught up", async || members[2].content().len() == 21).await;
+    assert_eq!(members[0].group.status().term, term);
+    assert!(members[0].group.leads());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_forgotten_for_good() {
+    let (switch, mut members) = voters(3).await;
+    members[0].group.submit(word("one")).await.unwrap();
+    let third = members.remove(2);
+    third.node.forget_group(GROUP).await.unwrap();
+    assert!(third.node.group(GROUP).is_none());
+    std::fs::remove_file(ledger_path(third.folder.path(), GROUP.0)).unwrap();
+    third.node.shutdown().await.unwrap();
+    drop(third.group);
+    let (folder, node) = (third.folder, third.node);
+    drop(node);
+    members[0].group.remove_member(NodeId(3)).await.unwrap();
+    // as new: a log that still had something would not go with an empty state machine
+    let third = Member::start_in(&switch, 3, folder).await;
+    assert_eq!(third.group.status().term, 0);
+    members[0].group.add_learner(NodeId(3)).await.unwrap();
+    until("it has everything", async || third.content().len() == 1).await;
+}
