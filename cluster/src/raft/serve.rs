@@ -9,7 +9,13 @@ use super::{
     Raft, Types, Vote,
     wire::{self, Question},
 };
-use crate::{Group, NodeId, env::BoxFuture, network::Handler, node::WeakNode};
+use crate::{
+    Group, NodeId,
+    env::BoxFuture,
+    network::Handler,
+    node::WeakNode,
+    sim::plant::{self, Plant},
+};
 
 /// Answers for all groups of a node.
 pub(crate) struct RaftService(pub WeakNode);
@@ -28,8 +34,14 @@ async fn answer(group: &Group, from: NodeId, question: Question) -> Result<Bytes
     let raft = group.inner.raft();
     let failed = |error: &dyn std::fmt::Display| format!("the group cannot answer: {error}");
     match question {
-        Question::Append(request) => {
+        Question::Append(mut request) => {
             own(from, &request.vote)?;
+            if plant::is(Plant::NoTermCheck) {
+                let known = raft.server_metrics().borrow_watched().vote;
+                if known > request.vote {
+                    request.vote = known;
+                }
+            }
             let answer = raft.append_entries(request).await.map_err(|error| failed(&error))?;
             if !matches!(answer, openraft::raft::AppendEntriesResponse::HigherVote(_)) {
                 let now = group.inner.env.clock.monotonic().max(Duration::from_millis(1));

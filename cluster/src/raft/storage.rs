@@ -19,6 +19,7 @@ use super::{Entry, LogId, Types, Vote, codec};
 use crate::{
     Environment, GroupId, OpenError, failpoint,
     log::{Done, LogEngine, LogError},
+    sim::plant::{self, Plant},
 };
 
 /// Bytes of entries that are read or sent at once, a single larger entry aside.
@@ -195,6 +196,10 @@ impl RaftLogStorage<Types> for RaftLog {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let bytes = codec::encode_vote(vote)?;
+        if plant::is(Plant::UnflushedVote) {
+            let saved = self.engine.save_vote(self.group, bytes, Box::new(drop));
+            return saved.map_err(io_error);
+        }
         self.durable(|done| self.engine.save_vote(self.group, bytes, done)).await
     }
 
