@@ -372,7 +372,7 @@ pub enum ChangeRefusal {
     #[error("{0}")]
     WouldLose(String),
     /// Somebody must remain who serves.
-    #[error("this is the last node of the cluster")]
+    #[error("this is the last node of the cluster that is not being emptied")]
     LastNode,
     /// The cluster has not agreed on the level that the change needs.
     #[error(
@@ -415,14 +415,15 @@ pub enum ChangeError {
     /// Refused; nothing was changed.
     #[error(transparent)]
     Refused(#[from] ChangeRefusal),
-    /// Not now: no majority or no leader. May be repeated.
+    /// No answer in time. It may or may not take effect: look before it is repeated.
     #[error("the settings cannot be changed at the moment: {0}")]
     Unavailable(String),
     /// The disk failed or is full.
     #[error("storage failed: {0}")]
     Storage(String),
     /// This side of the cluster has no majority: everything that is in the directory can be read, nothing can be
-    /// changed. The text names the nodes that are missing, where known. May be repeated.
+    /// changed, and nothing was. The text is empty or names the nodes that are missing, such as ` (node 2 does not
+    /// answer)`. May be repeated.
     #[error(
         "settings are read-only at the moment: this node reaches no majority of the cluster{0}; \
          nothing was changed"

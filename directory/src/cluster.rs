@@ -73,13 +73,7 @@ impl StoreInfo {
 
 impl Default for StoreInfo {
     fn default() -> Self {
-        Self {
-            id: StoreId(0),
-            home: 0,
-            replicas: Vec::new(),
-            wanted: Self::WANTED,
-            retired: false,
-        }
+        Self { id: StoreId(0), home: 0, replicas: Vec::new(), wanted: Self::WANTED, retired: false }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use posthouse_cluster::{
-    Environment, Group, GroupId, GroupSpec, LEVEL, MachineError, Node, OpenError, ProposeError,
+    Environment, Group, GroupId, GroupSpec, LEVEL, MachineError, Node, OpenError, network::Network,
     sqlite::Readers,
 };
 use tokio::sync::broadcast;
@@ -15,7 +15,7 @@ use crate::{
     SettingType, SourceId, SourceSpec, State, StoreId, StoreInfo,
     live::Live,
     machine::{DirectoryMachine, decode_answer, read_audit, read_photo, store_of},
-    name, settings,
+    name, settings, submit,
 };
 
 /// Connections for reading the audit log and photos.
@@ -105,6 +105,7 @@ pub struct Directory {
 struct Inner {
     live: Arc<Live>,
     group: Group,
+    network: Arc<dyn Network>,
     readers: Readers,
     environment: Environment,
 }
@@ -125,8 +126,8 @@ impl Directory {
         let spec =
             GroupSpec { id: GroupId::DOMAIN, name: "domain".into(), bootstrap: options.bootstrap };
         let group = node.start_group(spec, Box::new(machine)).await?;
-        let environment = node.environment().clone();
-        Ok(Self { inner: Arc::new(Inner { live, group, readers, environment }) })
+        let (environment, network) = (node.environment().clone(), node.network().clone());
+        Ok(Self { inner: Arc::new(Inner { live, group, network, readers, environment }) })
     }
 
     fn read<T>(&self, look: impl FnOnce(&crate::index::Index) -> T) -> T {
@@ -183,19 +184,18 @@ impl Directory {
         Some(known.min(LEVEL)).filter(|level| *level > self.level())
     }
 
-    /// Proposes here or at the leader until there is an answer. The id of the proposal makes repeating
-    /// it harmless.
     async fn propose(&self, command: Bytes) -> Result<Bytes, ChangeError> {
-        self.inner.group.submit(command).await.map_err(|error| match error {
-            ProposeError::TooLarge(size) => {
-                let text = format!("the change of {size} bytes is too large");
-                ChangeRefusal::Invalid(text).into()
-            }
-            ProposeError::Storage(text) => ChangeError::Storage(text),
-            ProposeError::NotLeader { .. } | ProposeError::Unavailable | ProposeError::Stopping => {
-                ChangeError::Unavailable(error.to_string())
-            }
-        })
+        let Inner { group, environment, network, .. } = &*self.inner;
+        submit::submit(group, &*environment.clock, &**network, command).await
+    }
+
+    /// Why settings cannot be changed on this node at the moment, as a sentence for people; `None` if they can.
+    pub fn read_only_reason(&self) -> Option<String> {
+        if self.has_quorum() {
+            return None;
+        }
+        let missing = submit::missing(&self.inner.group, &*self.inner.network);
+        Some(ChangeError::NoMajority(missing).to_string())
     }
 
     /// Whether the node is set up: there is a primary domain.
@@ -455,7 +455,7 @@ impl Directory {
 
     /// Whether this node reaches a majority, as far as it knows: whether settings can be changed.
     pub fn has_quorum(&self) -> bool {
-        self.leader().is_some()
+        self.inner.group.status().quorum
     }
 
     /// The domain group.

@@ -16,6 +16,7 @@ mod machine;
 pub mod name;
 mod resolve;
 mod settings;
+mod submit;
 #[cfg(test)]
 mod testing;
 

@@ -23,7 +23,7 @@ mod tests;
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use posthouse_cluster::{Applied, Command, MachineError, StateMachine, sqlite::Database};
+use posthouse_cluster::{Applied, Command, LEVEL, MachineError, StateMachine, sqlite::Database};
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub(crate) use mailboxes::store_of;
@@ -55,6 +55,7 @@ impl DirectoryMachine {
     pub(crate) fn open(folder: &Path, live: Arc<Live>) -> Result<Self, MachineError> {
         std::fs::create_dir_all(folder)?;
         let mut db = Database::open(&folder.join(FILE), schema::MIGRATIONS)?;
+        check_level(db.connection())?;
         mailboxes::fill(db.connection())?;
         *live.index.write() = load::index(db.connection())?;
         Ok(Self { db, live })
@@ -107,11 +108,22 @@ impl StateMachine for DirectoryMachine {
 
     fn install(&mut self, from: &Path) -> Result<(), MachineError> {
         self.db.install(&from.join(FILE))?;
+        check_level(self.db.connection())?;
         mailboxes::fill(self.db.connection())?;
         *self.live.index.write() = load::index(self.db.connection())?;
         self.live.tell(crate::Update::Configuration);
         self.live.tell(crate::Update::Moves);
         Ok(())
+    }
+}
+
+/// An older program must not meet commands that it does not know.
+fn check_level(db: &Connection) -> Result<(), MachineError> {
+    match facts::level(db)? {
+        agreed if agreed > LEVEL => Err(MachineError::Corrupt(format!(
+            "the cluster has agreed on level {agreed}, this program knows level {LEVEL}: start a newer one"
+        ))),
+        _ => Ok(()),
     }
 }
 

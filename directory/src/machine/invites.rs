@@ -66,8 +66,7 @@ impl Step<'_> {
 
     /// [`crate::Change::RevokeInvite`].
     pub(super) fn revoke_invite(&mut self, id: &InviteId) -> Res<()> {
-        let mut invite =
-            rows::invite(self.db, id)?.ok_or(ChangeRefusal::InviteUnknown)?;
+        let mut invite = rows::invite(self.db, id)?.ok_or(ChangeRefusal::InviteUnknown)?;
         if let Some(used) = &invite.used {
             return Err(ChangeRefusal::InviteUsed(used.node).into());
         }

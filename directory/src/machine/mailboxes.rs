@@ -8,7 +8,9 @@ use super::{
     rows,
     step::{Res, Step},
 };
-use crate::{Account, AccountId, ChangeRefusal, Kind, NodeInfo, NodeState, StoreId, StoreInfo, User};
+use crate::{
+    Account, AccountId, ChangeRefusal, Kind, NodeInfo, NodeState, StoreId, StoreInfo, User,
+};
 
 type Result<T> = std::result::Result<T, MachineError>;
 

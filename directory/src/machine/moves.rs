@@ -86,7 +86,8 @@ impl Step<'_> {
             return Err(ChangeRefusal::NotFound("move".into()).into());
         };
         if let MoveState::Failed(reason) = &mut state {
-            let end = (0..=MAX_REASON.min(reason.len())).rev().find(|i| reason.is_char_boundary(*i));
+            let end =
+                (0..=MAX_REASON.min(reason.len())).rev().find(|i| reason.is_char_boundary(*i));
             reason.truncate(end.unwrap_or(0));
         }
         if item.state == state {

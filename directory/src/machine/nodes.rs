@@ -239,7 +239,7 @@ impl Step<'_> {
             other => other?,
         };
         let members = self.members()?;
-        if members.len() < 2 {
+        if !members.iter().any(|n| n.id != id && n.state == NodeState::Active) {
             return Err(ChangeRefusal::LastNode.into());
         }
         let mut lost = Vec::new();

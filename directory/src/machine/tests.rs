@@ -6,6 +6,8 @@ use crate::{
     testing::{DOMAIN, Lab, OTHER, admin, alias, domain, group, id, user},
 };
 
+mod cluster;
+mod moves;
 mod replay;
 mod sync;
 
