@@ -188,6 +188,7 @@ impl Layout {
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&data, fs::Permissions::from_mode(0o700))
             .with_context(|| format!("{} does not belong to this user", data.display()))?;
+        crate::format::check(&data)?;
         Ok(Self { data })
     }
 

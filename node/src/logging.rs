@@ -12,9 +12,9 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Categories are tracing targets; libraries speak only when something is wrong.
-const DEFAULT: &str =
-    "warn,config=info,mail=info,security=info,warning=info,operation=info,error=info,spam=info";
+/// Categories are tracing targets; libraries speak only when something is wrong. The consensus library takes every
+/// heartbeat to a stopped node for something wrong: what matters of that is in our own lines.
+const DEFAULT: &str = "warn,config=info,mail=info,security=info,warning=info,operation=info,error=info,spam=info,openraft=off";
 
 /// Libraries whose lines hold whole protocol messages, passwords among them: silent, whatever the filter says.
 /// What goes wrong in them comes back as an error and is logged by who called them.

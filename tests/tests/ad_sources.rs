@@ -2,6 +2,8 @@
 //!
 //! Needs root: see `tests/lab/README.md`.
 #![allow(clippy::unwrap_used)]
+// futures within futures, down to the consensus library
+#![recursion_limit = "256"]
 
 use std::{path::Path, sync::Arc};
 
@@ -129,12 +131,8 @@ impl Office {
         let mut spec = spec(&lab, domain.id);
         adjust(&mut spec);
         let source = spec.id;
-        let store = StoreInfo {
-            id: StoreId(2),
-            home: 1,
-            replicas: vec![1],
-            ..StoreInfo::default()
-        };
+        let store =
+            StoreInfo { id: StoreId(2), home: 1, replicas: vec![1], ..StoreInfo::default() };
         directory
             .change(
                 actor(),

@@ -1,27 +1,35 @@
-//! Every user has a mailbox: made when the directory learns of the user, and kept to the user's quota.
+//! Every user has a mailbox: made when the directory learns of the user, and kept to the user's quota, by the node that
+//! leads the mailbox's store.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use posthouse_cluster::GroupId;
 use posthouse_directory::{Account, AccountId, Listing, Update, key};
 use posthouse_provisioning::Parts;
 use posthouse_store::{MailboxId, Quota, Request, Response, StoreError};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-/// Pause after the store refused to make a mailbox.
+/// Pause after the store refused to make a mailbox, and between looks at which stores are led here.
 const RETRY: Duration = Duration::from_secs(5);
 const PAGE: usize = 1000;
 
 /// Runs until `stop`.
 pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     let mut updates = parts.directory.updates();
-    let mut pending: HashSet<AccountId> =
-        everybody(&parts).iter().map(|account| account.id).collect();
+    let mut pending: HashSet<AccountId> = HashSet::new();
+    let mut led: Vec<GroupId> = Vec::new();
     loop {
-        make(&parts, &mut pending).await;
+        let now = parts.stores.led_here();
+        if now.iter().any(|store| !led.contains(store)) {
+            // who led before may not have got to everybody
+            pending.extend(everybody(&parts).iter().map(|account| account.id));
+        }
+        led = now;
+        make(&parts, &led, &mut pending).await;
         let update = tokio::select! {
             () = stop.cancelled() => return,
-            () = parts.env.clock.sleep(RETRY), if !pending.is_empty() => continue,
+            () = parts.env.clock.sleep(RETRY) => continue,
             update = updates.recv() => update,
         };
         match update {
@@ -41,13 +49,15 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     }
 }
 
-/// Makes the mailboxes of `pending`; what could not be done stays in it.
-async fn make(parts: &Parts, pending: &mut HashSet<AccountId>) {
+/// Makes the mailboxes of `pending` that are in these stores; what could not be done stays in it.
+async fn make(parts: &Parts, led: &[GroupId], pending: &mut HashSet<AccountId>) {
     let ids: Vec<_> = pending.iter().copied().collect();
     for id in ids {
+        let mailbox = MailboxId(id.0);
         let account = parts.directory.account(id).filter(|account| account.user().is_some());
         if let Some(account) = account
-            && let Err(error) = keep(parts, MailboxId(id.0), quota(parts, &account)).await
+            && led.contains(&parts.stores.store_of(mailbox))
+            && let Err(error) = keep(parts, mailbox, quota(parts, &account)).await
         {
             tracing::warn!(target: "warning", %error, "a mailbox could not be made; it is tried again");
             return;

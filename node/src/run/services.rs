@@ -57,7 +57,9 @@ pub(super) async fn run(
     let parts = node.open.parts.clone();
     let mut tasks = JoinSet::new();
     let sources = sources::Sources::start(&parts);
-    let cluster = cluster::Cluster::new(node.open, node.layout, node.config, stop.clone());
+    let cluster =
+        cluster::Cluster::new(node.open, node.layout, node.config, sources.clone(), stop.clone());
+    let sources = Arc::new(cluster::ClusterSources { own: sources, cluster: cluster.clone() });
     let starter = Starter::new(&node, &parts, sources, cluster.control(), stop.clone())?;
     // Only now: the command line that finds these addresses needs the token, too.
     super::publish(node.layout, &listeners, Some(node.open.links.local_addr()))?;
@@ -161,7 +163,7 @@ impl Starter {
     fn new(
         node: &Node<'_>,
         parts: &Parts,
-        sources: Arc<sources::Sources>,
+        sources: Arc<dyn posthouse_http::SourceControl>,
         cluster: Arc<dyn posthouse_http::ClusterControl>,
         stop: CancellationToken,
     ) -> Result<Self> {

@@ -11,6 +11,7 @@ mod moves;
 mod orders;
 mod reconcile;
 mod report;
+mod sources;
 mod status;
 mod view;
 
@@ -23,6 +24,7 @@ use posthouse_cluster::{
     network::{Network, Service},
 };
 use posthouse_directory::NodeInfo;
+use posthouse_http::SourceControl;
 use posthouse_provisioning::Parts;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,7 @@ use crate::{
     identity::Identity,
     start::Open,
 };
+pub(super) use sources::ClusterSources;
 use status::NodeStatus;
 
 /// What a peer said of itself last.
@@ -59,6 +62,8 @@ pub(super) struct Cluster {
     /// Ends the program.
     stop: CancellationToken,
     moving: moves::Moving,
+    /// This node's readers of external directories.
+    sources: Arc<dyn SourceControl>,
 }
 
 impl Cluster {
@@ -66,6 +71,7 @@ impl Cluster {
         open: &Open,
         layout: &Layout,
         config: &NodeConfig,
+        sources: Arc<dyn SourceControl>,
         stop: CancellationToken,
     ) -> Arc<Self> {
         let this = Self {
@@ -80,6 +86,7 @@ impl Cluster {
             planned: Mutex::default(),
             stop,
             moving: moves::Moving::default(),
+            sources,
         };
         Arc::new(this)
     }
@@ -126,12 +133,20 @@ impl Cluster {
         Some(Peer { node: NodeId(self.parts.node), addresses, key, removed: false })
     }
 
-    /// Tells the links who there is.
+    /// Tells the links who there is, and keeps it for the next start.
     fn meet(&self) {
         let peers = self.known_peers();
-        if !peers.is_empty() {
-            self.links.set_peers(peers);
+        if peers.is_empty() {
+            return;
         }
+        let mut identity = self.identity.lock();
+        if identity.trust.peers != peers {
+            identity.trust.peers = peers.clone();
+            if let Err(error) = identity.trust.save(&self.layout.links()) {
+                tracing::warn!(target: "warning", "the other nodes' addresses are not kept: {error:#}");
+            }
+        }
+        self.links.set_peers(peers);
     }
 
     /// Whether this node leads the domain group.

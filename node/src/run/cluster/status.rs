@@ -12,6 +12,7 @@ use posthouse_cluster::{
     env::BoxFuture,
     network::{Handler, LinkError, Network, PeerState, Service},
 };
+use posthouse_directory::SourceId;
 use posthouse_store::Store;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,13 @@ pub(super) enum Question {
         group: GroupId,
         /// To whom.
         to: NodeId,
+    },
+    /// Read a source now.
+    ReadSource {
+        /// Which.
+        id: SourceId,
+        /// Agree that more accounts than the threshold have left.
+        confirm: bool,
     },
     /// Make the learner on this node the only voter of a store.
     Promote {
@@ -151,10 +159,20 @@ impl Cluster {
 
     /// Asks another node.
     pub(super) async fn ask(&self, node: u64, question: &Question) -> Result<Bytes, LinkError> {
+        self.ask_within(node, question, PATIENCE).await
+    }
+
+    /// Asks another node and waits so long for the answer.
+    pub(super) async fn ask_within(
+        &self,
+        node: u64,
+        question: &Question,
+        patience: Duration,
+    ) -> Result<Bytes, LinkError> {
         let to = NodeId(node);
         let bytes = serde_json::to_vec(question)
             .map_err(|error| LinkError::Unreachable(to, error.to_string()))?;
-        self.links.ask(to, Service::NODE, bytes.into(), PATIENCE).await
+        self.links.ask(to, Service::NODE, bytes.into(), patience).await
     }
 
     async fn ask_status(&self, node: u64) {
@@ -209,6 +227,9 @@ impl Handler for Answerer {
                     let found = cluster.node.group(group).ok_or("no such group here")?;
                     tracing::info!(target: "operation", %from, group = group.0, %to, "leadership is handed over");
                     found.transfer(to).await.map(|()| Bytes::new()).map_err(|e| e.to_string())
+                }
+                Question::ReadSource { id, confirm } => {
+                    cluster.read_source(id, confirm).await.map(Bytes::from)
                 }
                 Question::Promote { group } => {
                     let text = cluster.promote_here(group).await?;
