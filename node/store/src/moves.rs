@@ -1,6 +1,6 @@
 //! Moving a mailbox to another store while it is used.
 //!
-//! What the two stores are asked for ([`MoveStep`], [`Export`]), and the driver that asks: [`drive`].
+//! What the two stores are asked for ([`MoveStep`], [`Export`]), and the driver that asks: [`Driver`].
 //! See `docs/decisions/0012-moving-mailboxes.md` for why each step is safe to be repeated.
 
 use bytes::Bytes;
@@ -9,9 +9,23 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    BodyHash, Flags, Folder, FolderId, MailboxId, Message, ModSeq, Quota, RequestId, Uid, UidSet,
-    Usage,
+    BodyHash, DeliveryId, Flags, Folder, FolderId, MailboxId, Message, ModSeq, Quota, RequestId,
+    Uid, UidSet, Usage,
 };
+
+mod drain;
+mod drive;
+mod ledger;
+mod link;
+mod progress;
+mod round;
+mod runner;
+
+pub use drain::{Held, drain};
+pub use drive::{Driver, MoveEnd, MoveError, Pace};
+pub use ledger::{Ledger, Mark, MarkError, Places, Standing, Wish};
+pub use progress::{Phase, Progress};
+pub use runner::{Led, MoveRunner, RunnerOptions};
 
 /// Agreed level of the cluster from which on mailboxes may be moved.
 pub const LEVEL: u32 = 2;
@@ -109,6 +123,8 @@ impl MoveStep {
     pub const ERASED: usize = 2000;
     /// Most items, tombstones, folders or answers in one [`Portion`].
     pub const PORTION: usize = 500;
+    /// Most deliveries in one [`Portion`].
+    pub const DELIVERIES: usize = 10_000;
 }
 
 /// A portion of a mailbox.
@@ -158,8 +174,8 @@ pub enum Portion {
     },
     /// Deliveries to this mailbox that must not take effect again.
     Deliveries {
-        /// Their ids and when they were remembered.
-        deliveries: Vec<(u128, Timestamp)>,
+        /// Their ids.
+        deliveries: Vec<DeliveryId>,
     },
 }
 
@@ -267,7 +283,7 @@ pub enum Export {
         /// To this mailbox.
         mailbox: MailboxId,
         /// Only those with a higher id.
-        after: u128,
+        after: DeliveryId,
     },
     /// Hash of all that is in these folders → [`Exported::Digests`].
     Digests {
@@ -294,21 +310,28 @@ pub enum Exported {
     },
     /// Items in order of (modseq, uid); none: there are no more.
     Items(Vec<MovedItem>),
-    /// Modseq, first and last uid in order; none: there are no more.
-    Tombstones(Vec<(ModSeq, Uid, Uid)>),
+    /// Tombstones of a folder.
+    Tombstones {
+        /// Modseq, first and last uid in order.
+        ranges: Vec<(ModSeq, Uid, Uid)>,
+        /// Those up to this modseq are forgotten.
+        horizon: ModSeq,
+    },
     /// Bodies that are not here.
     Unknown(Vec<BodyHash>),
-    /// Requests with encoded answers, and the number up to which these are all. Repeat until it stays.
+    /// Requests with encoded answers.
     Answers {
         /// In order.
         answers: Vec<(RequestId, Bytes)>,
-        /// All up to here.
+        /// These are all up to this number.
         until: u64,
+        /// There are more.
+        more: bool,
     },
-    /// Deliveries by id, and when they were remembered; none: there are no more.
-    Deliveries(Vec<(u128, Timestamp)>),
-    /// Hashes, in the order of the folders that were asked for and exist.
-    Digests(Vec<(FolderId, [u8; 32])>),
+    /// Deliveries by id; none: there are no more.
+    Deliveries(Vec<DeliveryId>),
+    /// States and hashes, in the order of the folders that were asked for and exist.
+    Digests(Vec<(FolderState, [u8; 32])>),
 }
 
 /// State of a mailbox that leaves a store, or left it.

@@ -4,6 +4,7 @@
 
 mod changing;
 mod model;
+mod moving;
 mod mutated;
 mod reading;
 
@@ -40,12 +41,18 @@ pub(crate) struct Bench {
     index: u64,
     requests: u128,
     pub now: Timestamp,
+    store: GroupId,
     pub folder: TempDir,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap(), 0)
+        Self::of_store(1)
+    }
+
+    /// Of a store with this number.
+    pub(crate) fn of_store(store: u64) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), 0, GroupId(store))
     }
 
     /// With Ada's mailbox.
@@ -55,22 +62,21 @@ impl Bench {
         bench
     }
 
-    fn open(folder: TempDir, requests: u128) -> Self {
+    fn open(folder: TempDir, requests: u128, store: GroupId) -> Self {
         let bodies = BodyLog::open(Environment::real(), folder.path()).unwrap();
         let (sender, events) = broadcast::channel(100_000);
-        let mut machine =
-            StoreMachine::open(folder.path(), bodies.clone(), sender, GroupId(1)).unwrap();
+        let mut machine = StoreMachine::open(folder.path(), bodies.clone(), sender, store).unwrap();
         let index = machine.applied().unwrap().map_or(0, |applied| applied.index);
         let reader = Connection::open(machine.path()).unwrap();
         let (cache, now) = (UidCache::default(), Timestamp(1_700_000_000_000));
-        Self { machine, bodies, events, reader, cache, index, requests, now, folder }
+        Self { machine, bodies, events, reader, cache, index, requests, now, store, folder }
     }
 
     /// Closes and opens everything.
     pub(crate) fn restart(self) -> Self {
-        let Self { machine, folder, requests, .. } = self;
+        let Self { machine, folder, requests, store, .. } = self;
         drop(machine);
-        Self::open(folder, requests)
+        Self::open(folder, requests, store)
     }
 
     pub(crate) fn request(&mut self, request: Request) -> Response {
@@ -89,7 +95,11 @@ impl Bench {
             Err(PrepareError::Encoding(text)) => panic!("{text}"),
         };
         for (hash, body) in prepared.staged {
-            self.bodies.stage(hash, body).unwrap();
+            // on a thread of its own: a test may be within a runtime
+            let bodies = &self.bodies;
+            std::thread::scope(|scope| scope.spawn(|| bodies.stage(hash, body)).join())
+                .unwrap()
+                .unwrap();
         }
         self.apply(vec![prepared.command]).remove(0)
     }

@@ -82,7 +82,6 @@ impl Step<'_> {
 }
 
 /// Deliveries to a mailbox above `after`, ascending, for its move to another store.
-#[allow(dead_code, reason = "for moves")]
 pub(super) fn of_mailbox(
     db: &Connection,
     mailbox: MailboxId,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use posthouse_cluster::{MachineError, Timestamp};
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::answer;
@@ -60,14 +60,15 @@ pub(crate) fn command(data: &[u8]) {
                 .expect("nor when it comes again");
             assert_eq!(first, again, "an answer is remembered");
         }
-        check(&transaction);
+        check(&transaction, "the store");
     });
 }
 
-fn check(transaction: &Transaction<'_>) {
+/// Panics where counts do not agree.
+pub(crate) fn check(store: &Connection, name: &str) {
     for sql in INVARIANTS {
-        let mut statement = transaction.prepare_cached(sql).expect("a query");
-        assert!(!statement.exists([]).expect("a result"), "{sql}");
+        let mut statement = store.prepare_cached(sql).expect("a query");
+        assert!(!statement.exists([]).expect("a result"), "{name}: {sql}");
     }
 }
 

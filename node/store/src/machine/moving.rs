@@ -4,7 +4,6 @@
 //! finds it by its own name.
 
 mod arriving;
-mod deliveries;
 pub(crate) mod digest;
 pub(crate) mod export;
 mod import;

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::super::row;
+use super::{super::row, export::folder_state};
 use crate::{
     Exported, FolderId, MailboxId, Response,
     outcome::Stop,
@@ -20,7 +20,8 @@ pub(crate) fn digests(
     let mut digests = Vec::with_capacity(folders.len());
     for id in folders {
         if let Some(folder) = FolderRow::by_id(db, &mailbox, *id)? {
-            digests.push((*id, digest(db, &folder)?));
+            let hash = digest(db, &folder)?;
+            digests.push((folder_state(folder), hash));
         }
     }
     Ok(Response::Exported(Exported::Digests(digests)))
@@ -28,7 +29,7 @@ pub(crate) fn digests(
 
 fn digest(db: &Connection, folder: &FolderRow) -> Result<[u8; 32], Stop> {
     let mut hash = blake3::Hasher::new();
-    hash.update(&postcard::to_stdvec(&super::export::folder_state(folder.clone()))?);
+    hash.update(&postcard::to_stdvec(&folder_state(folder.clone()))?);
     let mut statement = cached(
         db,
         "SELECT i.uid, i.modseq, i.flags, i.size, i.received, coalesce(i.sent, 0), i.keywords, b.hash

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{super::row, arriving, deliveries::deliveries, digest, open_departures};
+use super::{
+    super::{deliveries, row},
+    arriving, digest, open_departures,
+};
 use crate::{
     BodyHash, Export, Exported, FolderId, FolderState, MailboxId, MailboxState, MoveStep,
     MovedItem, Position, RequestId, Response,
@@ -28,7 +31,9 @@ pub(crate) fn export(db: &Connection, what: Export) -> Result<Response, Stop> {
         Export::Tombstones { mailbox, folder, after } => tombstones(db, mailbox, folder, after)?,
         Export::Unknown { bodies } => unknown(db, bodies)?,
         Export::Answers { mailbox, after } => answers(db, mailbox, after)?,
-        Export::Deliveries { mailbox, after } => deliveries(db, mailbox, after)?,
+        Export::Deliveries { mailbox, after } => {
+            Exported::Deliveries(deliveries::of_mailbox(db, mailbox, after, MoveStep::DELIVERIES)?)
+        }
         Export::Digests { mailbox, folders } => return digest::digests(db, mailbox, &folders),
     };
     Ok(Response::Exported(exported))
@@ -103,7 +108,8 @@ fn tombstones(
         .query_map(params![row(&folder), signed(after.modseq), after.uid, limit], |row| {
             Ok((unsigned(row.get(0)?), row.get(1)?, row.get(2)?))
         })?;
-    Ok(Exported::Tombstones(found.collect::<Result<_, _>>()?))
+    let ranges = found.collect::<Result<_, _>>()?;
+    Ok(Exported::Tombstones { ranges, horizon: folder.horizon })
 }
 
 fn unknown(db: &Connection, bodies: Vec<BodyHash>) -> Result<Exported, Stop> {
@@ -133,15 +139,17 @@ fn answers(db: &Connection, mailbox: MailboxId, after: u64) -> Result<Exported, 
          ORDER BY number LIMIT ?",
     )?;
     let mut rows = statement.query(params![name, after, MoveStep::PORTION as i64])?;
-    let (mut answers, mut until, mut bytes) = (Vec::new(), unsigned(after), 0);
+    let (mut answers, mut until, mut bytes, mut more) = (Vec::new(), unsigned(after), 0, false);
     while let Some(row) = rows.next()? {
         let answer: Vec<u8> = row.get(2)?;
         if bytes > 0 && bytes + answer.len() > ANSWER_BYTES {
+            more = true;
             break;
         }
         bytes += answer.len();
         until = unsigned(row.get(0)?);
         answers.push((RequestId(u128::from_be_bytes(row.get(1)?)), Bytes::from(answer)));
     }
-    Ok(Exported::Answers { answers, until })
+    more |= answers.len() >= MoveStep::PORTION;
+    Ok(Exported::Answers { answers, until, more })
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
 use super::{
-    super::{Outcome, Step, Stop, names, remember_arrived, row},
+    super::{Outcome, Step, Stop, deliveries::Whom, names, remember_arrived, row},
     arriving::ArrivalRow,
 };
 use crate::{
@@ -87,7 +87,12 @@ impl Step<'_> {
                 self.arrived_tombstones(&folder, Position { modseq: horizon, uid: Uid::MAX })
             }
             Portion::Answers { answers, until } => self.import_answers(arrival, answers, until),
-            Portion::Deliveries { deliveries } => self.import_deliveries(arrival, &deliveries),
+            Portion::Deliveries { deliveries } => {
+                for delivery in deliveries {
+                    self.note_delivery(Whom::Mailbox(arrival.mailbox), delivery)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -152,7 +157,7 @@ impl Step<'_> {
             purpose_number(folder.purpose),
             folder.subscribed,
             folder.uid_validity,
-            folder.uid_next,
+            folder.uid_next.max(1),
             signed(folder.highest_modseq),
             signed(state.horizon)
         ])?;

@@ -1,0 +1,13 @@
+//! Moving mailboxes between two stores, a directory that only knows moves, and a client that never stops.
+
+mod client;
+mod crashes;
+mod fences;
+mod model;
+mod sizes;
+mod world;
+
+use super::*;
+use crate::{Mark, MoveId};
+use client::Client;
+use world::{Fault, World};
