@@ -9,6 +9,7 @@
 
 pub(crate) mod code;
 pub(crate) mod codec;
+pub(crate) mod fuzz;
 mod knock;
 pub(crate) mod serve;
 mod session;

@@ -11,6 +11,7 @@ mod channel;
 mod connection;
 mod dial;
 mod frame;
+pub(crate) mod fuzz;
 mod gate;
 mod hello;
 mod measure;
