@@ -37,7 +37,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::{
     net::TcpListener,
-    sync::{Notify, watch},
+    sync::{Notify, oneshot, watch},
 };
 
 use self::{gate::Gate, peer::PeerLinks, registry::Registry, roles::Handlers, trust::Trust};
@@ -140,6 +140,8 @@ struct Inner {
     gate: Arc<Gate>,
     check: Notify,
     stop: watch::Sender<bool>,
+    /// Completes when the port is free.
+    listening: Mutex<Option<oneshot::Receiver<()>>>,
     watchers: RwLock<Vec<Watcher>>,
     removed: AtomicBool,
     /// The minute of the last logged refusal, and how many were logged in it.
@@ -169,11 +171,14 @@ impl Links {
             gate: Arc::default(),
             check: Notify::new(),
             stop: watch::Sender::new(false),
+            listening: Mutex::default(),
             watchers: RwLock::default(),
             removed: AtomicBool::new(false),
             logged: Mutex::default(),
         });
-        let accept = accept::listen(Arc::clone(&inner), listener, inner.stop.subscribe());
+        let (ended, listening) = oneshot::channel();
+        *inner.listening.lock() = Some(listening);
+        let accept = accept::listen(Arc::clone(&inner), ended, listener, inner.stop.subscribe());
         inner.env.spawner.spawn("accept", Box::pin(accept));
         let checks = Arc::clone(&inner).keep_checking(inner.stop.subscribe());
         inner.env.spawner.spawn("check", Box::pin(checks));
@@ -257,6 +262,10 @@ impl Links {
             peer.stop();
         }
         self.inner.registry.cut_all("this node stops");
+        let listening = self.inner.listening.lock().take();
+        if let Some(listening) = listening {
+            let _ = listening.await;
+        }
         // the tasks see it at their next turn
         while !self.inner.registry.is_empty() {
             self.inner.env.clock.sleep(Duration::from_millis(1)).await;

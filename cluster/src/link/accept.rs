@@ -6,7 +6,7 @@ use rustls::{pki_types::CertificateDer, server::Acceptor};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{oneshot, watch},
 };
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsStream};
 
@@ -38,9 +38,10 @@ struct Accepted {
     stream: TlsStream<TcpStream>,
 }
 
-/// Listens until `stop`.
+/// Listens until `stop`; the port is free before `_listening` is dropped.
 pub(super) async fn listen(
     inner: Arc<Inner>,
+    _listening: oneshot::Sender<()>,
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) {

@@ -204,7 +204,7 @@ where
 
     /// Reads what there is and hands it to the role; the number of bytes.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
-        if !self.role.wants_input() {
+        if !self.wants_input() {
             return Poll::Pending;
         }
         let stream = Pin::new(&mut self.stream);
@@ -234,6 +234,11 @@ where
         Poll::Ready(Ok(n))
     }
 
+    /// Who asks and does not read the answers is not read from either.
+    fn wants_input(&self) -> bool {
+        self.role.wants_input() && !self.output.is_full()
+    }
+
     fn heard(&mut self, n: usize) -> Result<usize, End> {
         if n == 0 {
             return Err(End::Closed("end".into()));
@@ -253,7 +258,8 @@ where
     fn tick(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         ready!(self.timer.as_mut().poll(cx));
         self.timer = self.env.clock.sleep(self.pace.tick);
-        let heard = std::mem::take(&mut self.heard);
+        // what is not read cannot be heard; a host that takes nothing is noticed by TCP_USER_TIMEOUT
+        let heard = std::mem::take(&mut self.heard) || !self.wants_input();
         self.silent = if heard { 0 } else { self.silent + 1 };
         if self.silent > self.pace.silent {
             return Poll::Ready(Some(End::Silent(self.pace.tick * self.pace.silent)));

@@ -14,6 +14,8 @@ use super::{
 const TURNS: usize = 8;
 /// Bytes that are prepared at a time.
 const BATCH: usize = 128 << 10;
+/// Prepared bytes from which on nothing is read that could be answered with more.
+const FULL: usize = 4 * BATCH;
 /// Parts up to this size are copied behind each other; larger ones are written from where they are.
 const SMALL: usize = 4 << 10;
 /// Most slices in one write.
@@ -46,6 +48,11 @@ impl Output {
     /// Whether another message can begin.
     pub(crate) fn has_room(&self) -> bool {
         self.turns.len() < TURNS && self.bytes < BATCH
+    }
+
+    /// Whether answers that are given at once must wait too.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= FULL
     }
 
     /// Begins a message. What is small and urgent may be pushed at any time.

@@ -79,6 +79,9 @@ async fn a_node_that_stops_loses_open_questions_and_later_ones_were_not_handed_o
     until("the question", || nodes[1].echo.seen.load(Ordering::SeqCst) == 2).await;
     let stopped = Instant::now();
     nodes[1].links.stop().await;
+    let port = std::net::TcpListener::bind(nodes[1].address());
+    assert!(port.is_ok(), "{port:?}");
+    drop(port);
     assert!(matches!(open.await.unwrap(), Err(LinkError::Lost(..))));
     until("the hint", || hints.lock().contains(&(NodeId(2), Hint::Died))).await;
     assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}", stopped.elapsed());

@@ -169,6 +169,24 @@ async fn a_half_open_connection_is_given_up() {
     assert_eq!(next(&mut stream).await, None);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_asks_and_never_reads_is_not_read_from_either() {
+    let nodes = nodes(&authority(), 2).await;
+    let mut stream = by_hand(&nodes, &greeting()).await;
+    hello::receive(&mut stream).await.unwrap();
+    let pings: Vec<u8> = (0..3000u64)
+        .flat_map(|id| Header { part: 0, total: 0, id, kind: Kind::Ping, service: 0 }.encode())
+        .collect();
+    let mut sent = 0;
+    while let Ok(Ok(())) =
+        tokio::time::timeout(Duration::from_millis(500), stream.write_all(&pings)).await
+    {
+        sent += pings.len();
+        assert!(sent < 64 << 20, "it reads on and on");
+    }
+    nodes[0].ask(NodeId(2), b"x").await.unwrap();
+}
+
 /// All messages of `bytes`, fed in pieces of `piece`.
 fn messages(bytes: &[u8], piece: usize) -> Result<Vec<Message>, FrameError> {
     let mut assembly = Assembly::new(16);
