@@ -43,7 +43,8 @@ pub enum Change {
     /// Removes a domain without accounts.
     RemoveDomain(DomainId),
     /// Makes or replaces an account. A changed name of a user is a rename: the mailbox stays and the old
-    /// address stays as one of its addresses. `password: None` keeps the present verifier.
+    /// address stays as one of its addresses. `password: None` keeps the present verifier. The store counts only for a
+    /// new user (`None`: the least loaded one): a mailbox moves by [`Change::PutMove`] and by nothing else.
     PutAccount(Box<Account>),
     /// Removes an account. Its mailbox is left to the caller. Refused for the last full administrator.
     RemoveAccount(AccountId),

@@ -69,6 +69,11 @@ impl StoreInfo {
     pub const WANTED: u8 = 3;
     /// Most replicas of a store.
     pub const MAX_WANTED: u8 = 5;
+
+    /// Whether it takes new mailboxes: it is in use and was not lost.
+    pub fn takes(&self) -> bool {
+        !self.retired && !self.replicas.is_empty()
+    }
 }
 
 impl Default for StoreInfo {

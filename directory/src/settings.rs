@@ -132,6 +132,22 @@ pub fn spec(name: &str) -> Option<&'static SettingSpec> {
     SETTINGS.iter().find(|spec| spec.name == name)
 }
 
+/// All settings as a table in Markdown, for the guide.
+pub fn settings_markdown() -> String {
+    let mut out =
+        String::from("| setting | what it is | values | default |\n| --- | --- | --- | --- |\n");
+    for spec in SETTINGS {
+        let values = match spec.kind {
+            SettingType::Bool => "true or false".to_owned(),
+            SettingType::Integer { min, max } => format!("{min} to {max}"),
+            SettingType::Text { max } => format!("text, {max} bytes"),
+        };
+        let (name, what, default) = (spec.name, spec.description.trim(), spec.default);
+        out += &format!("| `{name}` | {what} | {values} | {default} |\n");
+    }
+    out
+}
+
 impl SettingSpec {
     /// Checks a value against type and bounds and returns it in normal form. The error says what is wrong.
     pub fn check(&self, value: &str) -> Result<String, String> {
@@ -212,6 +228,16 @@ settings! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_guide_has_the_table_of_settings_as_it_is() {
+        let page = include_str!("../../docs/guide/settings.md");
+        assert!(
+            page.contains(&settings_markdown()),
+            "the page should have:\n{}",
+            settings_markdown()
+        );
+    }
 
     #[test]
     fn controllers_that_dns_names_lie_in_the_domain_of_the_directory() {

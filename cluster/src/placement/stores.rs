@@ -10,10 +10,14 @@ const MAX_FILLING: usize = 2;
 
 /// What should change about a store now: one thing at a time.
 pub(super) fn plan(view: &View, store: &StoreView, load: &mut Load) -> Option<Action> {
+    let remove =
+        |why: &str| Some(Action { order: Order::RemoveStore(store.id), why: why.to_owned() });
+    if store.retired && store.mailboxes == 0 && store.replicas.is_empty() {
+        return remove("its last replica is gone, and no mailbox is in it");
+    }
     let group = store.group.as_ref()?;
     if store.retired && store.mailboxes == 0 && store.spooled == 0 {
-        let why = "it is out of use and empty".to_owned();
-        return Some(Action { order: Order::RemoveStore(store.id), why });
+        return remove("it is out of use and empty");
     }
     let desk = Desk { view, store, group };
     let (home, replicas, why) =

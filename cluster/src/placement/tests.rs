@@ -335,6 +335,8 @@ fn a_retired_store_is_forgotten_only_when_it_is_empty_and_is_led() {
     assert!(removes(&item));
     item.group = None;
     assert!(!removes(&item), "nobody can say that it is empty");
+    item.replicas.clear();
+    assert!(removes(&item), "it was lost with its node");
 }
 
 #[test]

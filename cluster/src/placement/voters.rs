@@ -116,15 +116,16 @@ pub(super) fn of_store(view: &View, store: &StoreView, group: &GroupView) -> BTr
         .replicas
         .iter()
         .map(|id| {
-            let complete = view.answers(*id) && group.ready.contains(id);
-            let votes = group.voters.contains(id);
+            let answers = view.answers(*id);
+            let complete = answers && group.ready.contains(id);
             let home = *id == store.home;
-            let class = match (complete, votes) {
-                (true, true) => 0,
-                (true, false) if home => 0,
-                (true, false) => 1,
-                (false, true) => 2,
-                (false, false) => 3,
+            let class = match group.voters.contains(id) {
+                // not even if it is behind for a moment
+                true if answers => 0,
+                false if complete && home => 0,
+                false if complete => 1,
+                true => 2,
+                false => 3,
             };
             (class, !home, *id)
         })

@@ -35,7 +35,7 @@ pub struct Mapping {
     pub netbios: String,
     /// Names of all mail domains of ours.
     pub mail_domains: BTreeSet<String>,
-    /// Store of new users.
+    /// Store of new users; `None`: the directory chooses.
     pub store: Option<StoreId>,
     /// [`posthouse_directory::SourceSpec::removal_threshold_percent`].
     pub removal_threshold_percent: u8,

@@ -89,10 +89,18 @@ pub(crate) fn fill(db: &mut Connection) -> Result<()> {
 }
 
 impl Step<'_> {
-    /// Gives a new user without a store one: the least loaded one that takes new mailboxes, in `site` if that has one.
+    /// Gives a new user a store, if it names none or one that is out of use: the least loaded one that takes new
+    /// mailboxes, in `site` if that has one.
     pub(super) fn place(&self, account: &mut Account, site: Option<&str>) -> Res<()> {
         let Kind::User(user) = &mut account.kind else { return Ok(()) };
-        if user.store.is_none() && facts::level(self.db)? >= 2 {
+        if facts::level(self.db)? < 2 {
+            return Ok(());
+        }
+        let is_out_of_use = match user.store {
+            Some(store) => rows::store(self.db, store)?.is_some_and(|store| !store.takes()),
+            None => true,
+        };
+        if is_out_of_use {
             user.store = self.least_loaded(site)?;
         }
         Ok(())
@@ -104,8 +112,8 @@ impl Step<'_> {
         let home = |store: &StoreInfo| nodes.iter().find(|node| node.id == store.home);
         let mut best: Option<((bool, bool, u64), StoreId)> = None;
         for store in rows::all::<StoreInfo>(self.db, "store")? {
-            let takes = home(&store).is_none_or(|node| node.is_member());
-            if store.retired || store.replicas.is_empty() || !takes {
+            let is_there = home(&store).is_none_or(|node| node.is_member());
+            if !store.takes() || !is_there {
                 continue;
             }
             let draining = home(&store).is_some_and(|node| node.state == NodeState::Draining);

@@ -21,7 +21,7 @@ impl Step<'_> {
     /// A store that mailboxes may be put into, or a refusal.
     pub(super) fn usable_store(&self, id: StoreId) -> Res<StoreInfo> {
         let store = self.existing_store(id)?;
-        if store.retired || store.replicas.is_empty() {
+        if !store.takes() {
             let text = format!("store {} is out of use and takes no mailboxes", id.0);
             return Err(ChangeRefusal::StoreInUse(text).into());
         }

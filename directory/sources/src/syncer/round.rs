@@ -118,7 +118,7 @@ impl Inner {
             directory_domain: spec.directory_domain.clone(),
             netbios: reader.facts.netbios.clone(),
             mail_domains: names.collect(),
-            store: self.directory.stores().first().map(|store| store.id),
+            store: None,
             removal_threshold_percent: spec.removal_threshold_percent,
             removals_confirmed: memory.removals_confirmed,
             now: self.directory.environment().clock.now(),

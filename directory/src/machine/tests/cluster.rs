@@ -373,7 +373,11 @@ fn new_mailboxes_go_where_the_fewest_are_and_stay_there() {
     lab.put(user(11, "b", &[]));
     lab.put(user(12, "c", &[]));
     lab.ok(in_site(13, "d", "b"));
-    lab.ok(in_site(14, "e", "b"));
+    let mut named = user(14, "e", &[]);
+    if let Kind::User(user) = &mut named.kind {
+        user.store = Some(StoreId(2));
+    }
+    lab.put(named);
     lab.ok(in_site(15, "f", "nowhere"));
     let stores =
         |lab: &Lab| -> Vec<u64> { (10..16).map(|n| of(lab, n).store.unwrap().0).collect() };
