@@ -1,5 +1,5 @@
 //! Serves the pages and the API of a node of temporary folders at a port of this machine, for work on the pages and
-//! for the browser tests: `cargo run -p posthouse-http --example serve -- 4040`. Administrator `admin`, password as printed.
+//! for the browser tests, with a made-up cluster of three nodes: `cargo run -p posthouse-http --example serve -- 4040`. Administrator `admin`, password as printed.
 
 #![allow(clippy::unwrap_used)] // a tool for developers
 
@@ -19,6 +19,7 @@ async fn main() {
     let port = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(4040);
     let node = support::TestNode::start().await;
     node.user("admin", Rights::Full, node.domain).await;
+    *node.cluster.answers.lock().unwrap() = support::three_nodes::answers();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])
         .and_then(|params| params.self_signed(&key))

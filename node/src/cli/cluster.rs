@@ -27,7 +27,7 @@ Examples:
     /// Make a code with which one new node can join.
     #[command(after_help = "\
 Examples:
-  posthouse cluster invite                            good for one hour, for any node
+  posthouse cluster invite                            for any node, as long as cluster.invite_minutes says
   posthouse cluster invite --host n2.example.test     only for a node of this name
   posthouse cluster invite --minutes 1440             good for a day
 Then, on the new node:
@@ -95,14 +95,14 @@ Then, on the new node:
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// Replace the authority that certifies nodes, without downtime, in two steps.
+    /// Replace the authority that certifies nodes, without downtime.
     #[command(after_help = "\
 Examples:
-  posthouse cluster rotate-ca                all nodes get certificates of a new authority; both are trusted
+  posthouse cluster rotate-ca                all nodes get certificates of a new authority; the old one ends then
   posthouse cluster status                   shows which nodes are still to get theirs
-  posthouse cluster rotate-ca --finish       the old one is not trusted any more")]
+  posthouse cluster rotate-ca --finish       do not wait for nodes that are away: they join again by code")]
     RotateCa {
-        /// Stop trusting the old authority.
+        /// Stop trusting the old authority now, without waiting for nodes that are away.
         #[arg(long)]
         finish: bool,
         #[command(flatten)]
@@ -170,7 +170,7 @@ async fn change(session: &Session, command: ClusterCommand) -> Result<()> {
             let done = if finish {
                 "The old authority is not trusted any more."
             } else {
-                "Nodes get certificates of the new authority. When `posthouse cluster status` names none that waits: --finish."
+                "Nodes get certificates of the new authority. The old one ends by itself when all have theirs."
             };
             session.order(ClusterOrder::RotateAuthority { finish }, confirm, done).await
         }

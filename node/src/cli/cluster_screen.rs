@@ -113,7 +113,7 @@ fn head(status: &ClusterStatus) -> Vec<String> {
         if status.settings_writable {
             "Settings: can be changed".to_owned()
         } else {
-            format!("Settings: READ-ONLY. {}", status.read_only_reason)
+            format!("Settings: READ-ONLY: {}", status.read_only_reason)
         },
     ];
     let authority = &status.authority;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
-use posthouse_directory::{AccountId, Change};
+use posthouse_directory::{AccountId, Change, key};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ const MINUTE: u64 = 60;
 pub(crate) struct Writable {
     /// Whether they can.
     settings_writable: bool,
-    /// Why not, in whole sentences; empty when they can.
+    /// Why not, as the rest of a sentence; empty when they can.
     reason: String,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct InviteInput {
     /// Only a node of this host name may use it; empty: any.
     #[serde(default)]
     host: String,
-    /// How long it is good, in minutes, up to seven days; one hour if missing.
+    /// How long it is good, in minutes, up to seven days; as the setting `cluster.invite_minutes` says if missing.
     #[serde(default)]
     minutes: Option<u32>,
 }
@@ -69,7 +69,8 @@ fn refused(text: String) -> Problem {
 /// of after a wait.
 pub(crate) fn check_writable(context: &Context) -> Result<(), Problem> {
     context.cluster.writable().map_err(|reason| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "read_only", reason).remedy(
+        let message = format!("settings are read-only at the moment: {reason}");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "read_only", message).remedy(
             "Nothing was changed. Change it on a node of the majority, or wait until this node reaches the others again.",
         )
     })
@@ -120,9 +121,8 @@ pub(crate) async fn create_invite(
     Input(input): Input<InviteInput>,
 ) -> Result<(StatusCode, Json<NewInvite>), Problem> {
     let host = validate::line("host", &input.host)?.trim().to_ascii_lowercase();
-    let lifetime = input
-        .minutes
-        .map_or(NewInvite::USUAL, |minutes| Duration::from_secs(u64::from(minutes) * MINUTE));
+    let usual = || context.directory.integer(key::CLUSTER_INVITE_MINUTES);
+    let lifetime = Duration::from_secs(input.minutes.map_or_else(usual, u64::from) * MINUTE);
     if lifetime.is_zero() || lifetime > NewInvite::LONGEST {
         let days = NewInvite::LONGEST.as_secs() / (24 * 60 * MINUTE);
         let text = format!("an invite is good for one minute to {days} days");

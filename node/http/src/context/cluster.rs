@@ -29,8 +29,8 @@ pub type ClusterResult<T> = BoxFuture<Result<T, ClusterError>>;
 
 /// The cluster as administrators see and steer it. Answers of every node are the same, whoever leads.
 pub trait ClusterControl: Send + Sync {
-    /// Whether settings can be changed at this moment; the error says in whole sentences why not (this node is cut
-    /// off from the majority). Asked before every change and by every page: answers at once, from memory.
+    /// Whether settings can be changed at this moment; the error says why not, as the rest of a sentence: `this node
+    /// reaches no majority of the cluster (node 2 cannot be reached)`. Asked before every change and by every page: answers at once, from memory.
     fn writable(&self) -> Result<(), String>;
 
     /// The whole state. Asks the other nodes, waits at most two seconds for each and leaves unknown what none answered.

@@ -15,7 +15,7 @@ pub struct ClusterStatus {
     pub this_node: u64,
     /// Whether settings can be changed here at this moment.
     pub settings_writable: bool,
-    /// Why not, in whole sentences; empty when they can.
+    /// Why not, as the rest of a sentence; empty when they can.
     pub read_only_reason: String,
     /// The group that replicates the directory and all settings.
     pub domain_group: DomainGroupView,
@@ -197,8 +197,6 @@ pub struct NewInvite {
 }
 
 impl NewInvite {
-    /// How long an invite is good if nothing else is asked for.
-    pub const USUAL: Duration = Duration::from_secs(60 * 60);
     /// How long it can be good at most.
     pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 }

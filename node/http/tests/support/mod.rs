@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)] // for tests only
 
 pub mod cluster;
+pub mod three_nodes;
 
 use std::{
     net::SocketAddr,

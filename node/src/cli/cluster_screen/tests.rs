@@ -94,7 +94,7 @@ fn the_screen_says_who_leads_who_lags_and_who_does_not_reach_whom() {
 fn a_cut_off_node_and_a_removed_one_stand_out() {
     let mut status = two_nodes();
     status.settings_writable = false;
-    status.read_only_reason = "This node reaches 1 of 3.".to_owned();
+    status.read_only_reason = "this node reaches no majority".to_owned();
     status.domain_group.quorum = false;
     status.domain_group.leader = None;
     status.nodes[0].reachable = false;
@@ -104,7 +104,7 @@ fn a_cut_off_node_and_a_removed_one_stand_out() {
     for wanted in [
         "without a leader",
         "NO MAJORITY ANSWERS",
-        "Settings: READ-ONLY. This node reaches 1 of 3.",
+        "Settings: READ-ONLY: this node reaches no majority",
         "NOT REACHED",
         "removed",
         "! evil \u{fffd}[2J",

@@ -44,7 +44,7 @@ impl Cluster {
             true => String::new(),
             false => format!(" ({} cannot be reached)", silent.join(", ")),
         };
-        Err(ChangeError::NoMajority(missing).to_string())
+        Err(format!("this node reaches no majority of the cluster{missing}"))
     }
 
     async fn make_invite(

@@ -1130,7 +1130,7 @@ export interface components {
             nodes: components["schemas"]["ClusterNode"][];
             /** @description What the cluster is about to do by itself. */
             planned: components["schemas"]["PlannedAction"][];
-            /** @description Why not, in whole sentences; empty when they can. */
+            /** @description Why not, as the rest of a sentence; empty when they can. */
             read_only_reason: string;
             /** @description Whether settings can be changed here at this moment. */
             settings_writable: boolean;
@@ -1348,7 +1348,7 @@ export interface components {
             host?: string;
             /**
              * Format: int32
-             * @description How long it is good, in minutes, up to seven days; one hour if missing.
+             * @description How long it is good, in minutes, up to seven days; as the setting `cluster.invite_minutes` says if missing.
              */
             minutes?: number | null;
         };
@@ -2028,7 +2028,7 @@ export interface components {
         };
         /** @description Whether settings can be changed on this node at this moment. */
         Writable: {
-            /** @description Why not, in whole sentences; empty when they can. */
+            /** @description Why not, as the rest of a sentence; empty when they can. */
             reason: string;
             /** @description Whether they can. */
             settings_writable: boolean;

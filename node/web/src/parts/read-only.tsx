@@ -1,7 +1,7 @@
 import { Alert } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
-import { api } from "../api/client";
+import { api, sentence } from "../api/client";
 
 /** Says on every page when settings cannot be changed on this node. */
 export function ReadOnlyBanner() {
@@ -9,7 +9,7 @@ export function ReadOnlyBanner() {
   if (!writable.data || writable.data.settings_writable) return null;
   return (
     <Alert color="orange" variant="filled" autoContrast mb="md" role="alert" title="Settings are read-only on this node" className="wrap">
-      {writable.data.reason} Mail, sign-on and address book go on.
+      {sentence(writable.data.reason)} Mail, sign-on and address book go on.
     </Alert>
   );
 }
