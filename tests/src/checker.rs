@@ -35,7 +35,7 @@ pub enum Kind {
     Phantom,
     /// UID given twice, or UIDNEXT, UIDVALIDITY, HIGHESTMODSEQ going back, or appended messages out of order.
     Uid,
-    /// A reader missed what was acknowledged before it began to read.
+    /// A reader missed what was appended or seen by somebody before it began to read.
     Stale,
     /// An expunged message came back.
     Resurrected,
@@ -301,18 +301,30 @@ fn in_order(
     }
 }
 
-/// Nobody misses what was acknowledged before, nor sees what was expunged before.
+/// Nobody misses what was known to be there before, nor sees what was expunged before.
 fn readers(mailbox: &str, history: &[Record], expunges: &Expunges, verdict: &mut Verdict) {
     // What each client has seen so far of the mailbox: it asks for the new part only.
     let mut known: HashMap<u32, BTreeSet<&str>> = HashMap::new();
-    let mut acknowledged: Vec<(u64, &str)> = history
-        .iter()
-        .filter(|record| matches!(record.outcome, Outcome::Done | Outcome::Placed(..)))
-        .filter_map(|record| {
-            let (_, id) = sent(&record.op).filter(|(of, _)| *of == mailbox)?;
-            Some((record.end, id))
-        })
-        .collect();
+    // What was appended is there when it is acknowledged. What came by SMTP may wait in the spool of another store
+    // first, but once somebody has seen it, it is there for everybody.
+    let mut known_since: HashMap<&str, u64> = HashMap::new();
+    for record in history {
+        match (&record.op, &record.outcome) {
+            (Op::Append { mailbox: of, id }, Outcome::Placed(..)) if of == mailbox => {
+                let since = known_since.entry(id).or_insert(record.end);
+                *since = record.end.min(*since);
+            }
+            (Op::List { mailbox: of, .. }, Outcome::Seen(view)) if of == mailbox => {
+                for id in view.messages.values() {
+                    let since = known_since.entry(id).or_insert(record.end);
+                    *since = record.end.min(*since);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut acknowledged: Vec<(u64, &str)> =
+        known_since.into_iter().map(|(id, since)| (since, id)).collect();
     acknowledged.sort_unstable();
     // A message that was expunged, or perhaps was, need not be seen.
     let mut gone: BTreeSet<&str> = BTreeSet::new();
@@ -347,10 +359,11 @@ fn readers(mailbox: &str, history: &[Record], expunges: &Expunges, verdict: &mut
             }
             if !seen.contains(id) && !gone.contains(id) {
                 let text = format!(
-                    "client {} on node {} did not see {id} in {mailbox}, acknowledged {} ms before",
+                    "client {} on node {} did not see {id} in {mailbox} at {} µs, known {} µs before",
                     record.client,
                     record.node,
-                    (record.begin - end) / 1_000_000
+                    record.begin / 1000,
+                    (record.begin - end) / 1000
                 );
                 verdict.break_promise(Kind::Stale, text);
                 // once is enough

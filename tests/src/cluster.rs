@@ -328,6 +328,12 @@ impl TestCluster {
             if (replicas.len() as u64) < store["wanted"].as_u64().unwrap_or(1).min(running as u64) {
                 problems.push(format!("store {name} has {} replicas", replicas.len()));
             }
+            let voters = replicas.iter().filter(|replica| replica["voter"] == true).count();
+            if replicas.len() > 2
+                && voters + usize::from(replicas.len().is_multiple_of(2)) < replicas.len()
+            {
+                problems.push(format!("store {name} has {voters} voters"));
+            }
             for replica in replicas.iter().filter(|replica| replica["complete"] != true) {
                 problems.push(format!("store {name} is not complete on node {}", replica["node"]));
             }

@@ -22,10 +22,11 @@ pub const PASSWORD: &str = "Correct-Horse-9-Battery";
 /// Users of a [`TestNode`]: `admin` is a full administrator.
 pub const USERS: &[&str] = &["admin", "anna", "bob", "chen"];
 
-/// The program under test, built beside the test.
+/// The program under test, built beside the test, or beside the program that tests it.
 pub fn program() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
-    exe.ancestors().nth(2).unwrap_or(Path::new(".")).join("posthouse")
+    let mut places = exe.ancestors().skip(1).take(2).map(|folder| folder.join("posthouse"));
+    places.find(|program| program.is_file()).unwrap_or_else(|| PathBuf::from("posthouse"))
 }
 
 /// How to start a node.

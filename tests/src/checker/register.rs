@@ -72,15 +72,30 @@ pub(super) fn judge(history: &[Record], verdict: &mut Verdict) {
             }
             steps.retain(|step| step.write);
         }
-        if !linearizable(&steps) {
-            let text = format!("no order explains {name}: {steps:?}");
+        if let Some((one, other)) = unexplained(&steps) {
+            steps.retain(|step| step.value == one || step.value == other);
+            let text = format!("no order explains {one} and {other} of {name}:{}", show(&steps));
             verdict.break_promise(Kind::Linearizability, text);
         }
     }
 }
 
-/// Whether there is an order of all steps that explains every read. Steps are in the order of their begin.
+fn show(steps: &[Step]) -> String {
+    let one = |step: &Step| {
+        let what = if step.write { "wrote" } else { "read" };
+        let end = if step.known { step.end / 1000 } else { 0 };
+        format!(" [{}-{end} µs node {} {what} {}]", step.begin / 1000, step.node, step.value)
+    };
+    steps.iter().map(one).collect()
+}
+
+/// Whether there is an order of all steps that explains every read.
 pub fn linearizable(steps: &[Step]) -> bool {
+    unexplained(steps).is_none()
+}
+
+/// Two values of which no order explains both, or one that was read before it was written; none if there is an order.
+fn unexplained(steps: &[Step]) -> Option<(u64, u64)> {
     let mut zones: BTreeMap<u64, Zone> = BTreeMap::new();
     zones.insert(EMPTY, Zone { written: Some(0), first_end: 0, last_begin: 0 });
     for step in steps {
@@ -93,20 +108,23 @@ pub fn linearizable(steps: &[Step]) -> bool {
     }
     // A value of an unknown outcome that nobody read need never have been there.
     zones.retain(|_, zone| zone.first_end != u64::MAX);
-    if zones.values().any(|zone| zone.written.is_none_or(|begin| begin > zone.first_end)) {
-        return false;
+    let early = |zone: &Zone| zone.written.is_none_or(|begin| begin > zone.first_end);
+    if let Some((value, _)) = zones.iter().find(|(_, zone)| early(zone)) {
+        return Some((*value, *value));
     }
     // From the first end to the last begin the value was certainly there, and no other.
-    let mut sure: Vec<_> = zones.values().filter(|zone| zone.first_end < zone.last_begin).collect();
-    sure.sort_by_key(|zone| zone.first_end);
-    let apart = sure.windows(2).all(|pair| pair[0].last_begin <= pair[1].first_end);
+    let mut sure: Vec<_> = zones.iter().filter(|(_, z)| z.first_end < z.last_begin).collect();
+    sure.sort_by_key(|(_, zone)| zone.first_end);
+    if let Some(pair) = sure.windows(2).find(|pair| pair[0].1.last_begin > pair[1].1.first_end) {
+        return Some((*pair[0].0, *pair[1].0));
+    }
     // All others need an instant outside of these.
-    apart
-        && zones.values().filter(|zone| zone.first_end >= zone.last_begin).all(|zone| {
-            !sure
-                .iter()
-                .any(|sure| sure.first_end < zone.last_begin && zone.first_end < sure.last_begin)
-        })
+    zones.iter().filter(|(_, zone)| zone.first_end >= zone.last_begin).find_map(|(value, zone)| {
+        let covers =
+            |sure: &Zone| sure.first_end < zone.last_begin && zone.first_end < sure.last_begin;
+        let (other, _) = sure.iter().find(|(_, sure)| covers(sure))?;
+        Some((**other, *value))
+    })
 }
 
 /// The steps that have one value.

@@ -80,6 +80,11 @@ fn histories_that_may_happen_are_accepted() {
             both(),
         ),
         (
+            "a delivered message waits elsewhere for a while",
+            vec![one(), two(), list(4, 41, 45, 2, view(3, 8, &[(2, "two")]))],
+            both(),
+        ),
+        (
             "read in pieces",
             vec![
                 one(),
@@ -190,6 +195,26 @@ fn every_broken_promise_is_found() {
             "a reader missed it",
             vec![one(), two(), list(4, 41, 45, 1, view(3, 9, &[(1, "one")]))],
             both(),
+            vec![Kind::Stale],
+        ),
+        (
+            "a reader missed what another one had seen",
+            vec![
+                one(),
+                list(4, 21, 25, 1, view(2, 5, &[(1, "one")])),
+                list(5, 26, 30, 1, view(2, 5, &[])),
+            ],
+            view(2, 9, &[(1, "one")]),
+            vec![Kind::Stale],
+        ),
+        (
+            "a reader missed what another one had seen",
+            vec![
+                one(),
+                list(4, 21, 25, 1, view(2, 5, &[(1, "one")])),
+                list(5, 26, 30, 1, view(2, 5, &[])),
+            ],
+            view(2, 9, &[(1, "one")]),
             vec![Kind::Stale],
         ),
         (
