@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use posthouse_cluster::{join::InviteCode, network::Network};
-use posthouse_directory::{Actor, Change, ChangeError, Invite};
+use posthouse_directory::{Actor, Change, ChangeError, Invite, key};
 use posthouse_http::{
     ClusterControl, ClusterError, ClusterOrder, ClusterOutcome, ClusterResult, ClusterStatus,
     InviteState, InviteView, MoveView, NewInvite,
@@ -197,6 +197,7 @@ impl ClusterControl for Control {
 impl Cluster {
     /// An invite for whoever replaces a node.
     pub(super) async fn replacement_invite(&self, actor: Actor) -> Result<NewInvite, ClusterError> {
-        self.make_invite(actor, None, NewInvite::USUAL).await
+        let minutes = self.parts.directory.integer(key::CLUSTER_INVITE_MINUTES);
+        self.make_invite(actor, None, Duration::from_secs(minutes * 60)).await
     }
 }
