@@ -76,6 +76,7 @@ pub(crate) fn timing() -> Timing {
     Timing {
         ping: Duration::from_millis(20),
         silence: Duration::from_millis(300),
+        handshake: Duration::from_secs(2),
         ..Timing::default()
     }
 }

@@ -1,6 +1,13 @@
 //! What is on the line, and what harm on the line does (attack A41).
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -11,15 +18,17 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::support::*;
 use crate::{
-    NodeId,
+    Environment, NodeId,
     link::{
         assembly::{Assembly, Message},
+        channel::most_open,
+        connection::{Connection, End, Pace, Role},
         frame::{FrameError, HEADER, Header, Hello, Kind, MAX_PART, VERSION},
         hello,
-        output::{Output, SLICES},
+        output::{Outgoing, Output, SLICES},
         tls::{self, Judge},
     },
-    network::{MAX_MESSAGE, Network},
+    network::{Class, MAX_MESSAGE, Network},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,21 +179,64 @@ async fn a_half_open_connection_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_asks_and_never_reads_is_not_read_from_either() {
+async fn more_questions_than_allowed_are_answered_busy_and_not_handed_over() {
     let nodes = nodes(&authority(), 2).await;
-    let mut stream = by_hand(&nodes, &greeting()).await;
+    let bulk = Hello { class: hello::number_of(Class::Bulk), ..greeting() };
+    let mut stream = by_hand(&nodes, &bulk).await;
     hello::receive(&mut stream).await.unwrap();
-    let pings: Vec<u8> = (0..3000u64)
+    let most = most_open(Class::Bulk);
+    for id in 0..=most as u64 {
+        let header = Header { part: 5, total: 5, id, kind: Kind::Question, service: 18 };
+        stream.write_all(&[&header.encode()[..], b"never"].concat()).await.unwrap();
+    }
+    assert_eq!(next(&mut stream).await, Some((Kind::Busy, most as u64)));
+    assert_eq!(nodes[1].echo.seen.load(Ordering::SeqCst), most);
+}
+
+/// Answers every message at once.
+struct Parrot(Arc<AtomicUsize>);
+
+impl Role for Parrot {
+    fn next(&mut self, _: &Waker) -> Option<Outgoing> {
+        None
+    }
+
+    fn received(&mut self, message: Message) -> Result<Option<Message>, End> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Some(message))
+    }
+
+    fn tick(&mut self, _: bool) -> Option<Message> {
+        None
+    }
+
+    fn is_done(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_and_never_reads_is_not_read_from_either() {
+    let (mut near, far) = tokio::io::duplex(4096);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let pace = Pace { tick: Duration::from_millis(20), silent: 5 };
+    let role = Parrot(Arc::clone(&seen));
+    let connection = Connection::new(&Environment::real(), far, role, Arc::default(), pace);
+    let connection = tokio::spawn(connection);
+    let pings = 100_000;
+    let bytes: Vec<u8> = (0..pings)
         .flat_map(|id| Header { part: 0, total: 0, id, kind: Kind::Ping, service: 0 }.encode())
         .collect();
-    let mut sent = 0;
-    while let Ok(Ok(())) =
-        tokio::time::timeout(Duration::from_millis(500), stream.write_all(&pings)).await
-    {
-        sent += pings.len();
-        assert!(sent < 64 << 20, "it reads on and on");
-    }
-    nodes[0].ask(NodeId(2), b"x").await.unwrap();
+    let all = tokio::time::timeout(Duration::from_secs(1), near.write_all(&bytes)).await;
+    let read = seen.load(Ordering::SeqCst);
+    assert!(all.is_err() && read > 0 && read < pings as usize / 2, "{read}");
+    // it is not silent, it is not heard; when it reads, everything goes on
+    assert!(!connection.is_finished());
+    let mut answers = vec![0; 1 << 20];
+    while near.read(&mut answers).await.unwrap() > 0 && seen.load(Ordering::SeqCst) == read {}
+    assert!(seen.load(Ordering::SeqCst) > read);
+    drop(near);
+    assert!(matches!(connection.await.unwrap(), End::Closed(_) | End::Protocol(_)));
 }
 
 /// All messages of `bytes`, fed in pieces of `piece`.
