@@ -176,13 +176,31 @@ pub(crate) async fn authenticator(fake: Arc<Fake>) -> (Authenticator, tempfile::
     tuned(fake, 64, Duration::from_millis(1)).await
 }
 
+/// As [`authenticator`], on another node that has joined and got the key of `first`'s vault.
+pub(crate) async fn joined(
+    fake: Arc<Fake>,
+    first: &Authenticator,
+) -> (Authenticator, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    crate::seed_vault(folder.path(), &first.vault_key()).unwrap();
+    open(fake, folder, 64, Duration::from_millis(1)).await
+}
+
 /// With argon2id of so many KiB, and such a least time of a refusal.
 pub(crate) async fn tuned(
     fake: Arc<Fake>,
     memory_kib: u32,
     floor: Duration,
 ) -> (Authenticator, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+    open(fake, tempfile::tempdir().unwrap(), memory_kib, floor).await
+}
+
+async fn open(
+    fake: Arc<Fake>,
+    folder: tempfile::TempDir,
+    memory_kib: u32,
+    floor: Duration,
+) -> (Authenticator, tempfile::TempDir) {
     let options =
         AuthOptions { folder: folder.path().to_owned(), host: "mail.example.test".to_owned() };
     let tuning = Tuning { cost: Cost { memory_kib, passes: 1 }, floor };

@@ -8,7 +8,7 @@ use posthouse_directory::{Actor, Change};
 use crate::{
     Authenticator, Reason, Service, Step,
     explain::tests::ap_req,
-    fake::{Fake, authenticator, origin},
+    fake::{Fake, authenticator, joined, origin},
     gss::token::tests::{framed_krb5, spnego},
     keytab::parse::tests::file,
     people::People,
@@ -69,6 +69,29 @@ async fn a_node_without_the_key_of_the_vault_does_not_get_at_the_keytab() {
         assert!(!bytes.windows(7).any(|w| w == b"example"));
     }
     assert_eq!(auth.keytab().len(), 3);
+}
+
+#[tokio::test]
+async fn a_node_that_joined_takes_what_is_replicated_into_use() {
+    let actor = || Actor::System("test".into());
+    let (fake, first, _folder) = with_keytab().await;
+    first.put_secret(actor(), "cluster.authority", b"a key").await.unwrap();
+    let (second, _other) = joined(fake.clone(), &first).await;
+    assert_eq!(second.keytab(), first.keytab());
+    assert_eq!(second.secret("cluster.authority").unwrap().as_slice(), b"a key");
+    assert!(second.secret("cluster.other").is_none());
+    assert!(!fake.secret("cluster.authority").unwrap().windows(5).any(|w| w == b"a key"));
+
+    // and what comes later
+    let newer = file(&[("imap/mail.example.test@R", 3, 18)]);
+    let entries = first.put_keytab(actor(), &newer).await.unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while second.keytab() != entries {
+        assert!(std::time::Instant::now() < deadline, "{:?}", second.keytab());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let (stranger, _third) = authenticator(fake).await;
+    assert!(stranger.secret("cluster.authority").is_none());
 }
 
 #[tokio::test]
