@@ -12,7 +12,7 @@ use openraft::{async_runtime::WatchReceiver, errors::Fatal};
 use crate::{
     Group, ProposeError,
     group::Inner,
-    raft::{LogId, Types},
+    raft::{LogId, Raft, Types},
 };
 
 /// Entries after which a checkpoint is due.
@@ -22,6 +22,10 @@ const BYTES: u64 = 16 << 20;
 /// Age of the oldest entry after which a checkpoint is due, so that a quiet group does not keep old
 /// segments of the log from being used again.
 const AGE: Duration = Duration::from_secs(30);
+/// Entries behind a checkpoint that a group with several members keeps at most.
+const KEEP: u64 = 50_000;
+/// For how long the log may hold more than it should because a member is behind.
+const HELD_UP: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// How often that is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How long a checkpoint may take.
@@ -41,15 +45,19 @@ pub(crate) async fn run(group: &Arc<Inner>) -> Result<(), ProposeError> {
     let deadline = group.env.clock.monotonic() + TIMEOUT;
     // the checkpoint that was there when one was asked for: a build that was under way then does not
     // count, and the question was not heard
-    let mut asked = None;
+    let (mut asked, mut purge) = (None, None);
     loop {
         let now = metrics.borrow_watched().clone();
         now.running_state.map_err(fatal)?;
-        if position(now.purged.as_ref()) >= target {
-            return Ok(());
-        }
         let reached = position(now.snapshot.as_ref());
-        if reached < target && asked != Some(reached) {
+        if reached >= target {
+            let upto = *purge.get_or_insert_with(|| purge_before(group).min(target));
+            // a leader's purge waits for members that are behind: that is nobody's business here
+            if position(now.purged.as_ref()) >= upto || !alone(group) {
+                return purge_log(&raft, upto).await.map_err(fatal);
+            }
+            purge_log(&raft, upto).await.map_err(fatal)?;
+        } else if asked != Some(reached) {
             asked = Some(reached);
             raft.trigger().snapshot().await.map_err(fatal)?;
         }
@@ -65,6 +73,29 @@ pub(crate) async fn run(group: &Arc<Inner>) -> Result<(), ProposeError> {
     }
 }
 
+async fn purge_log(raft: &Raft, before: u64) -> Result<(), Fatal<Types>> {
+    match before.checked_sub(1) {
+        Some(last) => raft.trigger().purge_log(last).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether there is nobody who could need the log.
+fn alone(group: &Inner) -> bool {
+    let raft = group.raft();
+    let members = raft.server_metrics().borrow_watched().membership_config.clone();
+    members.nodes().count() <= 1
+}
+
+/// Index before which the log may go. What is kept lets a member that was away for minutes catch up
+/// without a copy of everything; the log's segments bound it for all groups together.
+fn purge_before(group: &Inner) -> u64 {
+    if alone(group) || group.engine.pinning().contains(&group.spec.id) || group.engine.is_full() {
+        return u64::MAX;
+    }
+    group.applied.borrow().next.saturating_sub(KEEP)
+}
+
 /// Checkpoints `group` whenever one is due, until it stops.
 pub(crate) fn watch(group: &Group) {
     let (env, weak) = (group.inner.env.clone(), Arc::downgrade(&group.inner));
@@ -72,7 +103,7 @@ pub(crate) fn watch(group: &Group) {
 }
 
 async fn watch_loop(group: Weak<Inner>) {
-    let mut dirty_since = None;
+    let (mut dirty_since, mut pinned_since) = (None, None);
     loop {
         let Some(inner) = group.upgrade() else { return };
         if inner.waiting.is_closed() {
@@ -83,7 +114,12 @@ async fn watch_loop(group: Weak<Inner>) {
         let bytes = inner.machine.load.bytes.load(Ordering::Relaxed);
         dirty_since = if entries == 0 { None } else { dirty_since.or(Some(now)) };
         let old = dirty_since.is_some_and(|since| now.saturating_sub(since) >= AGE);
-        let pinning = entries > 0 && inner.engine.pinning().contains(&inner.spec.id);
+        let pinning = inner.engine.pinning().contains(&inner.spec.id);
+        pinned_since = if pinning { pinned_since.or(Some(now)) } else { None };
+        if pinned_since.is_some_and(|since| now.saturating_sub(since) >= HELD_UP) {
+            pinned_since = None;
+            crate::group::release(&Group { inner: inner.clone() }).await;
+        }
         if old || pinning || entries >= ENTRIES || bytes >= BYTES {
             dirty_since = None;
             if let Err(error) = run(&inner).await {

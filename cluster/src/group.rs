@@ -27,6 +27,7 @@ use crate::{
     raft::{
         Proposal, Raft, Types,
         machine::{Handle, Position, RaftMachine},
+        network::Peers,
         snapshot::Copies,
         storage::RaftLog,
         timing::{READ_LEASE, Timing},
@@ -41,7 +42,7 @@ mod remote;
 mod status;
 
 pub use members::MemberError;
-pub(crate) use pace::{follow_round_trips, round_trip};
+pub(crate) use pace::{follow_round_trips, release, round_trip};
 pub(crate) use remote::GroupService;
 pub(crate) use status::follow;
 pub use status::{GroupState, GroupStatus, MemberStatus, Members, SnapshotProgress};
@@ -133,6 +134,11 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn raft(&self) -> Raft {
         self.raft.read().clone()
+    }
+
+    pub(crate) fn peers(&self) -> Peers {
+        let (network, group) = (self.network.clone(), self.spec.id);
+        Peers { network, group, copies: self.copies.clone() }
     }
 }
 

@@ -44,4 +44,4 @@ pub use group::{
     ProposeError, SnapshotProgress,
 };
 pub use machine::{Applied, Command, MachineError, StateMachine};
-pub use node::{Node, NodeId, NodeOptions, OpenError};
+pub use node::{ForceError, Forced, Node, NodeId, NodeOptions, OpenError};

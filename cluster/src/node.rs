@@ -17,10 +17,17 @@ use crate::{
     group::GroupService,
     log::{LogEngine, LogError, LogOptions, SegmentedLog},
     network::{Alone, Network, Service},
-    raft::{serve::RaftService, storage::FileReader},
+    raft::{
+        serve::RaftService,
+        snapshot::{Bulk, SnapshotService},
+        storage::FileReader,
+    },
 };
 
+mod force;
 mod groups;
+
+pub use force::{ForceError, Forced};
 
 /// Number of a node in the cluster, never used twice.
 #[derive(
@@ -92,6 +99,7 @@ struct Inner {
     options: NodeOptions,
     engine: Arc<dyn LogEngine>,
     files: FileReader,
+    bulk: Bulk,
     in_flight: Arc<Semaphore>,
     groups: Mutex<BTreeMap<GroupId, Group>>,
 }
@@ -122,14 +130,15 @@ impl Node {
         log: LogOptions,
     ) -> Result<Self, OpenError> {
         let engine: Arc<dyn LogEngine> = Arc::new(open_log(&env, &options, log).await?);
-        let files = FileReader::start(&env)?;
+        let files = FileReader::start(&env, "log-reader")?;
         let in_flight = Arc::new(Semaphore::new(engine.in_flight_limit()));
         watch_space(&env, &engine);
-        let groups = Mutex::default();
-        let inner = Arc::new(Inner { env, options, engine, files, in_flight, groups });
+        let (bulk, groups) = (Bulk::start(&env)?, Mutex::default());
+        let inner = Arc::new(Inner { env, options, engine, files, bulk, in_flight, groups });
         let (network, weak) = (&inner.options.network, WeakNode(Arc::downgrade(&inner)));
         network.serve(Service::RAFT, Arc::new(RaftService(weak.clone())));
-        network.serve(Service::GROUP, Arc::new(GroupService(weak)));
+        network.serve(Service::GROUP, Arc::new(GroupService(weak.clone())));
+        network.serve(Service::SNAPSHOT, Arc::new(SnapshotService(weak)));
         Ok(Self { inner })
     }
 
@@ -146,6 +155,11 @@ impl Node {
     /// How other nodes are reached.
     pub fn network(&self) -> &Arc<dyn Network> {
         &self.inner.options.network
+    }
+
+    /// Bytes per second that this node sends of copies of state machines, all together.
+    pub fn set_snapshot_rate(&self, bytes_per_second: u64) {
+        self.inner.bulk.set_rate(bytes_per_second);
     }
 
     /// The groups that run here.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{NodeId, OpenError, network::Network};
+use crate::{NodeId, OpenError};
 use timing::Timing;
 
 pub(crate) mod codec;
@@ -75,7 +75,8 @@ pub(crate) fn config(name: &str, timing: &Timing) -> Result<Arc<openraft::Config
         enable_leader_restore: Some(false),
         // our own policy decides (crate::checkpoint)
         snapshot_policy: openraft::SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 0,
+        // our own policy purges, too
+        max_in_snapshot_log_to_keep: u64::MAX,
         max_payload_entries: PAYLOAD,
         purge_batch_size: 1,
         api_channel_size: Some(API_QUEUE),
@@ -90,11 +91,10 @@ pub(crate) async fn start(
     node: NodeId,
     name: &str,
     timing: &Timing,
-    network: Arc<dyn Network>,
+    peers: network::Peers,
     log: storage::RaftLog,
     machine: machine::RaftMachine,
 ) -> Result<Raft, OpenError> {
-    let peers = network::Peers { network, group: log.group };
     let started = Raft::new(node.0, config(name, timing)?, peers, log, machine).await;
     started.map_err(|fatal| OpenError::Group(fatal.to_string()))
 }

@@ -9,8 +9,14 @@ use std::{
     time::Duration,
 };
 
+use openraft::{async_runtime::WatchReceiver, storage::RaftLogStorage};
+
 use super::{Group, Inner};
-use crate::{NodeId, network::Network, raft, raft::timing::Timing};
+use crate::{
+    NodeId,
+    network::Network,
+    raft::{self, LogId, timing::Timing},
+};
 
 /// How often the round trip is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -45,6 +51,7 @@ async fn follow_loop(weak: Weak<Inner>) {
             tracing::warn!(target: "warning", group, reason, "timings could not be changed");
         }
         before = next;
+        group.inner.copies.expire().await;
         let clock = group.inner.env.clock.clone();
         drop(group);
         clock.sleep(LOOK).await;
@@ -73,22 +80,61 @@ impl Group {
             let to = self.most_caught_up(&voters).ok_or("nobody can take over meanwhile")?;
             self.transfer(to).await.map_err(|error| error.to_string())?;
         }
+        self.restart(timing, None).await?;
+        let name = &inner.spec.name;
+        tracing::info!(target: "operation", group = name, ?timing, "timings changed");
+        Ok(())
+    }
+
+    /// Starts the consensus layer anew, with the log purged up to `purge`.
+    async fn restart(&self, timing: Timing, purge: Option<LogId>) -> Result<(), String> {
+        let inner = &self.inner;
+        let old = inner.raft();
         let started = async {
             let _ = old.shutdown().await;
             inner.log.flushed().await.map_err(|error| error.to_string())?;
+            if let Some(last) = purge {
+                let purged = inner.log.clone().purge(last).await;
+                purged.map_err(|error| error.to_string())?;
+            }
             let machine = inner.raft_machine.lock().clone();
             let machine = machine.renewed().await.map_err(|error| error.to_string())?;
             *inner.raft_machine.lock() = machine.clone();
-            let (network, log) = (inner.network.clone(), inner.log.clone());
-            let raft = raft::start(inner.node, &inner.spec.name, &timing, network, log, machine);
+            let (peers, log) = (inner.peers(), inner.log.clone());
+            let raft = raft::start(inner.node, &inner.spec.name, &timing, peers, log, machine);
             raft.await.map_err(|error| error.to_string())
         };
         let raft = started.await.inspect_err(|reason| inner.machine.fail(reason))?;
         *inner.started.write() = inner.env.clock.monotonic();
         *inner.timing.write() = timing;
         *inner.raft.write() = raft;
-        let name = &inner.spec.name;
-        tracing::info!(target: "operation", group = name, ?timing, "timings changed");
         Ok(())
+    }
+}
+
+/// Lets a log go that only waits for members that are far behind: they get a copy. The consensus layer
+/// of a leader purges nothing that it might still send to anybody, so another one leads from now on,
+/// or this one begins anew if there is no other voter.
+pub(crate) async fn release(group: &Group) {
+    let raft = group.inner.raft();
+    let voters = group.members().voters;
+    if !raft.is_leader() {
+        return;
+    }
+    let name = &group.inner.spec.name;
+    tracing::info!(target: "operation", group = name, "the log is held up by a member that is behind");
+    let done = if voters.len() > 1 {
+        let Some(to) = group.most_caught_up(&voters) else { return };
+        group.transfer(to).await.map_err(|error| error.to_string())
+    } else {
+        let last = raft.metrics().borrow_watched().snapshot;
+        let timing = *group.inner.timing.read();
+        match group.restart(timing, last).await {
+            Ok(()) => group.inner.raft().trigger().elect(false).await.map_err(|e| e.to_string()),
+            Err(reason) => Err(reason),
+        }
+    };
+    if let Err(reason) = done {
+        tracing::warn!(target: "warning", group = name, reason, "the log is still held up");
     }
 }

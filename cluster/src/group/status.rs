@@ -192,13 +192,17 @@ impl Group {
             return metrics.membership_config.voter_ids().eq([me])
                 || metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < lease);
         }
-        let heard = Duration::from_millis(inner.heard.load(Ordering::Relaxed));
-        metrics.current_leader.is_some()
-            && !heard.is_zero()
-            && inner.env.clock.monotonic().saturating_sub(heard) < lease
+        metrics.current_leader.is_some() && self.last_contact().is_some_and(|ago| ago < lease)
     }
 
-    fn look(&self) -> GroupState {
+    /// How long ago this node heard from a leader, `None` if never.
+    pub(crate) fn last_contact(&self) -> Option<Duration> {
+        let heard = Duration::from_millis(self.inner.heard.load(Ordering::Relaxed));
+        (!heard.is_zero()).then(|| self.inner.env.clock.monotonic().saturating_sub(heard))
+    }
+
+    /// The state as it is now.
+    pub(crate) fn look(&self) -> GroupState {
         let raft = self.inner.raft();
         let (leader, term) = {
             let metrics = raft.metrics();

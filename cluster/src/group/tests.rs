@@ -10,8 +10,10 @@ use bytes::Bytes;
 use openraft::{raft::VoteRequest, vote::leader_id_adv::LeaderId};
 
 use crate::{
-    Environment, Group, GroupId, GroupSpec, MemberError, Node, NodeId, NodeOptions, ProposeError,
-    common::{Ledger, content, ledger_path},
+    Environment, ForceError, Group, GroupId, GroupSpec, MemberError, Node, NodeId, NodeOptions,
+    ProposeError,
+    common::{Ledger, ledger_path},
+    log::LogOptions,
     network::{LinkError, Service},
     raft::{LogId, Vote, wire::Question},
 };
@@ -37,18 +39,32 @@ impl Member {
     }
 
     async fn start_in(switch: &Switch, id: u64, folder: tempfile::TempDir) -> Self {
-        let options = NodeOptions {
-            id: NodeId(id),
-            log: folder.path().join("log"),
-            network: switch.port(id),
-        };
-        let node = Node::open(Environment::real(), options).await.unwrap();
+        Self::start_with(switch, id, folder, LogOptions::default()).await
+    }
+
+    async fn start_with(
+        switch: &Switch,
+        id: u64,
+        folder: tempfile::TempDir,
+        log: LogOptions,
+    ) -> Self {
+        let (path, network) = (folder.path().join("log"), switch.port(id));
+        let options = NodeOptions { id: NodeId(id), log: path, network };
+        let node = Node::open_with(Environment::real(), options, log).await.unwrap();
         let group = start_group(&node, folder.path(), id == 1).await;
         Self { node, group, folder }
     }
 
+    /// What is in its ledger, as far as that can be read just now.
     fn content(&self) -> Vec<Vec<u8>> {
-        content(&ledger_path(self.folder.path(), GROUP.0))
+        let path = ledger_path(self.folder.path(), GROUP.0);
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let read = || {
+            let ledger = rusqlite::Connection::open_with_flags(path, flags)?;
+            let mut rows = ledger.prepare("SELECT data FROM entry ORDER BY position")?;
+            rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
+        };
+        read().unwrap_or_default()
     }
 }
 
@@ -288,4 +304,121 @@ async fn a_group_is_forgotten_for_good() {
     assert_eq!(third.group.status().term, 0);
     members[0].group.add_learner(NodeId(3)).await.unwrap();
     until("it has everything", async || third.content().len() == 1).await;
+}
+
+const BLOCK: usize = 100 << 10;
+
+async fn propose_blocks(group: &Group, count: u8) {
+    for number in 0..count {
+        group.propose(Bytes::from(vec![number; BLOCK])).await.unwrap();
+    }
+}
+
+/// A leader without followers whose log begins behind `count` blocks.
+async fn without_log(switch: &Switch, count: u8) -> Member {
+    let member = Member::start(switch, 1).await;
+    propose_blocks(&member.group, count).await;
+    member.group.checkpoint().await.unwrap();
+    member
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_node_gets_a_copy_and_the_log_behind_it() {
+    let switch = Switch::default();
+    let first = without_log(&switch, 20).await;
+    let second = Member::start(&switch, 2).await;
+    first.group.add_learner(NodeId(2)).await.unwrap();
+    first.group.propose(word("after")).await.unwrap();
+    until("all is there", async || second.content().len() == 21).await;
+    assert_eq!(first.content(), second.content());
+    until("nothing is under way", async || {
+        first.group.status().snapshots.is_empty() && second.group.status().snapshots.is_empty()
+    })
+    .await;
+    first.group.set_voters([1, 2].map(NodeId).into()).await.unwrap();
+    second.group.submit(word("voter")).await.unwrap();
+    // it starts again with what it got
+    second.node.shutdown().await.unwrap();
+    let folder = second.folder;
+    drop((second.group, second.node));
+    let second = Member::start_in(&switch, 2, folder).await;
+    until("it is current", async || second.group.read_barrier().await.is_ok()).await;
+    assert_eq!(second.content().len(), 22);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_copy_goes_on_where_it_was() {
+    let switch = Switch::default();
+    let first = without_log(&switch, 40).await;
+    first.node.set_snapshot_rate(8 << 20);
+    let mut second = Member::start(&switch, 2).await;
+    first.group.add_learner(NodeId(2)).await.unwrap();
+    let far = |part: u64| {
+        let group = &first.group;
+        async move || {
+            let under = group.status().snapshots;
+            under.iter().any(|copy| copy.sending && copy.done * 10 > copy.total * part)
+        }
+    };
+    until("a third has been sent", far(3)).await;
+    switch.fail(2, Some(Failure::Refuses));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    switch.fail(2, None);
+    until("half has been sent", far(5)).await;
+    // and the receiving node starts again
+    second.node.shutdown().await.unwrap();
+    let folder = second.folder;
+    drop((second.group, second.node));
+    second = Member::start_in(&switch, 2, folder).await;
+    until("all is there", async || second.content().len() == 40).await;
+    assert_eq!(first.content(), second.content());
+    let parts = 40 * BLOCK as u64 / (64 << 10);
+    let asked = switch.asked(Service::SNAPSHOT);
+    assert!(asked < parts * 3 / 2, "{asked} questions for {parts} parts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_stays_away_does_not_hold_the_log_up() {
+    let (switch, folder) = (Switch::default(), tempfile::tempdir().unwrap());
+    let small = LogOptions { segment: 1 << 20, min_free: 0, cache: 1 << 20 };
+    let first = Member::start_with(&switch, 1, folder, small).await;
+    let second = Member::start(&switch, 2).await;
+    first.group.add_learner(NodeId(2)).await.unwrap();
+    propose_blocks(&first.group, 1).await;
+    second.group.read_barrier().await.unwrap();
+    switch.fail(2, Some(Failure::Refuses));
+    let start = || first.group.inner.engine.state(GROUP).first;
+    for _ in 0..4 {
+        propose_blocks(&first.group, 30).await;
+    }
+    until("the log is let go", async || start() > 100).await;
+    until("it leads on", async || first.group.leads()).await;
+    switch.fail(2, None);
+    until("all is there", async || second.content().len() == 121).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_left_over_goes_on_alone_when_told_and_says_what_may_be_missing() {
+    let (switch, mut members) = voters(2).await;
+    let third = Member::start(&switch, 3).await;
+    members[0].group.add_learner(NodeId(3)).await.unwrap();
+    members[0].group.submit(word("one")).await.unwrap();
+    third.group.read_barrier().await.unwrap();
+    let refused = third.node.force_members(GROUP).await;
+    assert!(matches!(refused, Err(ForceError::HasLeader(NodeId(1)))), "{refused:?}");
+    for id in [1, 2] {
+        switch.fail(id, Some(Failure::Refuses));
+    }
+    members.clear();
+    until("it knows", async || !third.group.watch().borrow().quorum).await;
+    let forced = third.node.force_members(GROUP).await.unwrap();
+    assert_eq!(forced.others, BTreeSet::from([NodeId(1), NodeId(2)]));
+    assert!(forced.last_contact.is_some() && forced.last_index >= forced.committed);
+    let group = start_group(&third.node, third.folder.path(), false).await;
+    assert!(group.leads());
+    assert_eq!(group.members().voters, BTreeSet::from([NodeId(3)]));
+    group.propose(word("two")).await.unwrap();
+    assert_eq!(third.content(), [b"one", b"two"]);
+    let nothing = third.node.force_members(GroupId(77)).await;
+    assert!(matches!(nothing, Err(ForceError::Nothing(_))), "{nothing:?}");
 }

@@ -16,6 +16,7 @@ use crate::{
     raft::{
         self,
         machine::{Handle, RaftMachine},
+        network::Peers,
         snapshot::Copies,
         storage::RaftLog,
         timing::Timing,
@@ -48,16 +49,14 @@ impl Node {
         let voters = raft_machine.voters().into_iter().map(NodeId).collect();
         let measured = crate::group::round_trip(network.as_ref(), &voters);
         let timing = Timing::of(measured.unwrap_or_default());
-        let raft = raft::start(
-            inner.options.id,
-            &spec.name,
-            &timing,
-            network.clone(),
-            log.clone(),
-            raft_machine.clone(),
-        )
-        .await
-        .map_err(|error| self.start_error(&handle, error))?;
+        let folder = inner.options.log.join("copies").join(spec.id.0.to_string());
+        let (bulk, engine) = (inner.bulk.clone(), inner.engine.clone());
+        let copies = Copies::new(spec.id, folder, bulk, handle.clone(), engine);
+        let peers = Peers { network: network.clone(), group: spec.id, copies: copies.clone() };
+        let (id, machine) = (inner.options.id, raft_machine.clone());
+        let raft = raft::start(id, &spec.name, &timing, peers, log.clone(), machine)
+            .await
+            .map_err(|error| self.start_error(&handle, error))?;
         let group = Group {
             inner: Arc::new(crate::group::Inner {
                 node: inner.options.id,
@@ -69,7 +68,7 @@ impl Node {
                 heard: AtomicU64::new(0),
                 yielded: AtomicU64::new(0),
                 state: watch::Sender::default(),
-                copies: Copies::default(),
+                copies,
                 applied: raft_machine.reached(),
                 raft_machine: Mutex::new(raft_machine),
                 log,

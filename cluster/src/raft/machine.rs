@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -20,9 +20,13 @@ use openraft::{
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Entry, LogId, Membership, SnapshotMeta, Types, codec};
+use super::{
+    Entry, LogId, Membership, SnapshotMeta, Types, codec,
+    snapshot::{self, Copy},
+};
 use crate::{
-    Applied, Command, Environment, MachineError, OpenError, StateMachine, failpoint, watch,
+    Applied, Command, Environment, MachineError, OpenError, StateMachine, env::Disk, failpoint,
+    watch,
 };
 
 /// Entries that one transaction takes at most.
@@ -49,7 +53,7 @@ pub(crate) struct Handle {
 /// Where copies of the state machine are built.
 struct Scratch {
     folder: PathBuf,
-    next: AtomicU64,
+    disk: Arc<dyn Disk>,
 }
 
 impl Handle {
@@ -69,7 +73,7 @@ impl Handle {
         env.spawner
             .worker(&format!("apply-{name}"), Box::pin(serve))
             .map_err(|error| OpenError::Storage(error.to_string()))?;
-        let scratch = Arc::new(Scratch { folder: scratch, next: AtomicU64::new(0) });
+        let scratch = Arc::new(Scratch { folder: scratch, disk: env.disk.clone() });
         Ok(Self { jobs, failure: Arc::default(), load: Arc::default(), scratch })
     }
 
@@ -121,46 +125,22 @@ impl Handle {
         done.await.map_err(io::Error::other)
     }
 
-    /// Builds a complete copy in a new folder.
-    async fn copy(&self) -> io::Result<Copy> {
-        let number = self.scratch.next.fetch_add(1, Ordering::Relaxed);
-        let (all, folder) =
-            (self.scratch.folder.clone(), self.scratch.folder.join(number.to_string()));
-        let copy = Copy { folder: folder.clone() };
-        self.run(move |machine| {
-            if number == 0 {
-                // what an earlier process had begun when it died
-                let _ = std::fs::remove_dir_all(&all);
-            }
-            std::fs::create_dir_all(&folder)?;
-            machine.snapshot(&folder)
-        })
-        .await
-        .map_err(io::Error::other)?;
-        Ok(copy)
-    }
-}
-
-/// A copy in a folder; removed when dropped.
-pub(crate) struct Copy {
-    folder: PathBuf,
-}
-
-impl Copy {
-    /// Takes over a folder that holds a complete copy.
-    #[cfg(test)]
-    pub(crate) fn at(folder: PathBuf) -> Self {
-        Self { folder }
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+    /// Builds a complete copy in a folder of this name, in which nothing else may be, and says what is in
+    /// it.
+    pub(crate) async fn copy(&self, name: &str) -> io::Result<(Copy, Applied)> {
+        let (folder, disk) = (self.scratch.folder.join(name), self.scratch.disk.clone());
+        let copy = Copy { folder: folder.clone(), disk: disk.clone() };
+        let build = move |machine: &mut dyn StateMachine| {
+            disk.create_dir_all(&folder)?;
+            snapshot::empty(disk.as_ref(), &folder)?;
+            // what fails here is the copy, not the machine
+            Ok(machine.snapshot(&folder).and_then(|()| machine.applied()))
+        };
+        match self.run(build).await.map_err(io::Error::other)? {
+            Ok(Some(applied)) => Ok((copy, applied)),
+            Ok(None) => Err(io::Error::other("there is nothing to copy")),
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 }
 
@@ -170,7 +150,6 @@ pub(crate) enum SnapshotData {
     /// The state of a machine in this process.
     Live(Handle),
     /// A copy that came from elsewhere.
-    #[cfg_attr(not(test), expect(dead_code, reason = "made by the links between nodes"))]
     Copy(Copy),
 }
 
@@ -212,11 +191,22 @@ pub(crate) struct RaftMachine {
 impl RaftMachine {
     /// Asks the machine how far it is.
     pub(crate) async fn open(handle: Handle) -> Result<Self, OpenError> {
-        let applied = handle.run(|machine| machine.applied()).await?;
-        let (applied, membership) = codec::position(applied.as_ref())
+        let found = handle.run(|machine| {
+            // whoever is far behind may be told at once that there is a copy up to here
+            let applied = machine.applied()?;
+            if applied.is_some() {
+                machine.checkpoint()?;
+            }
+            Ok(applied)
+        });
+        let (applied, membership) = codec::position(found.await?.as_ref())
             .map_err(|error| MachineError::Corrupt(error.to_string()))?;
+        let checkpoint = applied.map(|last| SnapshotMeta {
+            last_log_id: Some(last),
+            last_membership: membership.clone(),
+        });
         let reached = Arc::new(watch::Sender::new(Position::behind(applied.as_ref())));
-        let position = State { applied, membership, checkpoint: None };
+        let position = State { applied, membership, checkpoint };
         let position = Arc::new(Mutex::new(position));
         Ok(Self { handle, position, reached, replaced: Arc::default() })
     }
@@ -349,11 +339,11 @@ impl RaftStateMachine<Types> for RaftMachine {
         snapshot: SnapshotData,
     ) -> io::Result<()> {
         let copy = match snapshot {
-            SnapshotData::Live(handle) => handle.copy().await?,
+            SnapshotData::Live(handle) => handle.copy("own").await?.0,
             SnapshotData::Copy(copy) => copy,
         };
         let _changing = self.changing().await?;
-        let folder = copy.folder().to_owned();
+        let folder = copy.folder.clone();
         let applied = self
             .handle
             .run(move |machine| {

@@ -1,8 +1,9 @@
 //! How a group reaches its peers.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use openraft::{
     RaftNetworkFactory, RaftNetworkV2,
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
@@ -16,6 +17,7 @@ use openraft::{
 use super::{
     Types, Vote,
     machine::SnapshotData,
+    snapshot::Copies,
     wire::{self, Question},
 };
 use crate::{
@@ -28,6 +30,7 @@ use crate::{
 pub(crate) struct Peers {
     pub network: Arc<dyn Network>,
     pub group: GroupId,
+    pub copies: Copies,
 }
 
 /// One peer.
@@ -61,7 +64,7 @@ fn unreadable(reason: impl ToString) -> RPCError<Types> {
 
 impl Peer {
     async fn ask(&self, question: &Question, patience: Duration) -> Result<Bytes, RPCError<Types>> {
-        let Peers { network, group } = &self.peers;
+        let Peers { network, group, .. } = &self.peers;
         let bytes = question.encode(*group).map_err(unreadable)?;
         network.ask(self.to, Service::RAFT, bytes, patience).await.map_err(no_answer)
     }
@@ -108,12 +111,16 @@ impl RaftNetworkV2<Types> for Peer {
 
     async fn full_snapshot(
         &mut self,
-        _: Vote,
+        vote: Vote,
+        // what is sent is at least as new: the log goes on from it, too
         _: openraft::alias::SnapshotOf<Types, SnapshotData>,
-        _: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
+        cancel: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let reason = format!("copies are not sent to {} yet", self.to);
-        Err(StreamingError::Unreachable(Unreachable::from_string(reason)))
+        let sent = self.peers.copies.send(self.peers.network.as_ref(), self.to, vote);
+        match select(pin!(sent), pin!(cancel)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right((closed, _)) => Err(StreamingError::Closed(closed)),
+        }
     }
 }

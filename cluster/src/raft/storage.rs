@@ -39,7 +39,8 @@ type Read = Box<dyn FnOnce() + Send>;
 pub(crate) struct FileReader(mpsc::UnboundedSender<Read>);
 
 impl FileReader {
-    pub(crate) fn start(env: &Environment) -> Result<Self, OpenError> {
+    /// Starts a thread of this name.
+    pub(crate) fn start(env: &Environment, name: &str) -> Result<Self, OpenError> {
         let (jobs, mut queue) = mpsc::unbounded_channel::<Read>();
         let serve = async move {
             while let Some(job) = queue.recv().await {
@@ -47,12 +48,12 @@ impl FileReader {
             }
         };
         env.spawner
-            .worker("log-reader", Box::pin(serve))
+            .worker(name, Box::pin(serve))
             .map_err(|error| OpenError::Storage(error.to_string()))?;
         Ok(Self(jobs))
     }
 
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {

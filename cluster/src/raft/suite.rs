@@ -13,7 +13,8 @@ use openraft::{
 
 use super::{
     Types,
-    machine::{Copy, Handle, RaftMachine, SnapshotData},
+    machine::{Handle, RaftMachine, SnapshotData},
+    snapshot::Copy,
     storage::{FileReader, RaftLog},
 };
 use crate::{
@@ -32,7 +33,7 @@ impl StoreBuilder<Types, RaftLog, RaftMachine, tempfile::TempDir> for Builder {
         let env = Environment::real();
         let options = LogOptions { segment: 64 << 10, min_free: 0, cache: 256 };
         let engine = SegmentedLog::open(&env, &folder.path().join("log"), options).unwrap();
-        let files = FileReader::start(&env).unwrap();
+        let files = FileReader::start(&env, "log-reader").unwrap();
         let log = RaftLog { engine: Arc::new(engine), group: GroupId(3), files };
         let machine = Box::new(Ledger::open(&folder.path().join("ledger")));
         let handle = Handle::start(&env, "suite", machine, folder.path().join("copies")).unwrap();
@@ -68,10 +69,13 @@ async fn a_snapshot_carries_the_whole_state_to_another_node() {
     let joined = other.start_group(spec, Box::new(Ledger::open(&ledger))).await.unwrap();
     assert!(joined.propose(Bytes::new()).await.is_err(), "nobody leads here");
     let vote = openraft::Vote::new_committed(group.status().term, 1);
-    let snapshot = Snapshot { meta, snapshot: SnapshotData::Copy(Copy::at(built.clone())) };
+    let env = Environment::real().disk;
+    let snapshot =
+        Snapshot { meta, snapshot: SnapshotData::Copy(Copy { folder: built.clone(), disk: env }) };
     joined.inner.raft().install_full_snapshot(vote, snapshot).await.unwrap();
 
-    assert!(!built.exists(), "the copy is removed once it is installed");
+    let left = std::fs::read_dir(&built).unwrap().count();
+    assert_eq!(left, 0, "the copy is removed once it is installed");
     assert_eq!(joined.status().applied, group.status().applied);
     other.shutdown().await.unwrap();
     node.shutdown().await.unwrap();
