@@ -1,7 +1,7 @@
 //! The mailbox API: the things that requests and answers are about.
 
 use bytes::Bytes;
-use posthouse_cluster::Timestamp;
+use posthouse_cluster::{GroupId, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,9 +13,23 @@ pub struct MailboxId(pub Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FolderId(pub u64);
 
-/// An entry of the spool. Never used twice in a store.
+/// An entry of a spool. Never used twice in a cluster: each store numbers from another beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SpoolId(pub u64);
+
+impl SpoolId {
+    const BITS: u32 = 32;
+
+    /// Below the first entry of a store's spool.
+    pub fn beginning(store: GroupId) -> Self {
+        Self(store.0.saturating_sub(1) << Self::BITS)
+    }
+
+    /// The store whose spool it is in.
+    pub fn store(self) -> GroupId {
+        GroupId((self.0 >> Self::BITS) + 1)
+    }
+}
 
 /// BLAKE3 hash of a body: its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -68,6 +68,7 @@ impl StoreMachine {
     ) -> Result<Self, MachineError> {
         let mut database = Database::open(&folder.join(DATABASE), MIGRATIONS)?;
         moving::number_folders(database.connection(), store)?;
+        spool::number(database.connection(), store)?;
         database.connection().set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self { database, bodies, absent: Arc::default(), events })
     }

@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use posthouse_cluster::Timestamp;
+use posthouse_cluster::{GroupId, Timestamp};
 use posthouse_directory::{
     Account, AccountId, Change, Domain, Kind, Listing, Origin, PasswordVerifier, Person,
     State as AccountState, StoreId, User, fresh_id,
@@ -78,7 +78,7 @@ pub(crate) async fn make_demo_users(
     let password = random_password();
     let filler = Filler {
         verifier: context.auth.hash_password(&password).await,
-        store: users::first_store(&context),
+        store: users::new_store(&context),
         total: input.count,
         first: u32::try_from(context.directory.list(&Listing { limit: 1, ..Listing::default() }).1)
             .unwrap_or_default(),
@@ -201,7 +201,8 @@ impl Filler {
             folder: "INBOX".to_owned(),
             messages,
         };
-        match self.context.stores.request(request).await? {
+        let store = GroupId(self.store.0);
+        match self.context.stores.request_in(store, request).await? {
             StoreResponse::Refused(refusal) => Err(refusal.into()),
             _ => Ok(()),
         }

@@ -1,8 +1,9 @@
 //! The queue: messages that still have somewhere to go.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
+use posthouse_cluster::GroupId;
 use posthouse_directory::Change;
 use posthouse_store::{Request, Response, SpoolEntry, SpoolId};
 use serde::{Deserialize, Serialize};
@@ -82,8 +83,11 @@ impl From<SpoolEntry> for QueueEntry {
     }
 }
 
-async fn ask(context: &Context, request: Request) -> Result<Response, Problem> {
-    match context.stores.request(request).await? {
+/// How long one store is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+async fn ask(context: &Context, store: GroupId, request: Request) -> Result<Response, Problem> {
+    match context.stores.patient(PATIENCE).request_in(store, request).await? {
         Response::Refused(refusal) => Err(refusal.into()),
         response => Ok(response),
     }
@@ -94,6 +98,35 @@ async fn note(context: &Context, caller: &Caller, text: String) -> Result<(), Pr
     Ok(())
 }
 
+/// Entries of all stores from `after` on, at most `limit`. Those of stores that cannot be reached are left out, unless
+/// that leaves nothing.
+pub(crate) async fn entries(
+    context: &Context,
+    after: SpoolId,
+    limit: u32,
+) -> Result<Vec<SpoolEntry>, Problem> {
+    let (mut found, mut failed) = (Vec::new(), None);
+    for store in context.stores.all() {
+        let after = after.max(SpoolId::beginning(store));
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        if after.store() != store || left == 0 {
+            continue;
+        }
+        match ask(context, store, Request::Spool { after, limit: left, due: None }).await {
+            Ok(Response::Spool(entries)) => found.extend(entries),
+            Ok(other) => {
+                let text = format!("unexpected answer of the store: {other:?}");
+                return Err(Problem::internal(&text));
+            }
+            Err(problem) => failed = Some(problem),
+        }
+    }
+    match failed {
+        Some(problem) if found.is_empty() => Err(problem),
+        _ => Ok(found),
+    }
+}
+
 /// Lists the queue in order of arrival.
 #[utoipa::path(get, path = "/queue", tag = "queue", params(QueuePage),
     responses((status = 200, body = Vec<QueueEntry>)))]
@@ -102,11 +135,8 @@ pub(crate) async fn list_queue(
     Params(page): Params<QueuePage>,
 ) -> Result<Json<Vec<QueueEntry>>, Problem> {
     let limit = page.limit.min(QueuePage::MAX);
-    let request = Request::Spool { after: SpoolId(page.after), limit, due: None };
-    match ask(&context, request).await? {
-        Response::Spool(entries) => Ok(Json(entries.into_iter().map(QueueEntry::from).collect())),
-        other => Err(Problem::internal(&format!("unexpected answer of the store: {other:?}"))),
-    }
+    let entries = entries(&context, SpoolId(page.after), limit).await?;
+    Ok(Json(entries.into_iter().map(QueueEntry::from).collect()))
 }
 
 /// Tries everything in the queue now.
@@ -115,7 +145,9 @@ pub(crate) async fn retry_queue(
     State(context): State<Arc<Context>>,
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
-    ask(&context, Request::SpoolRetry { id: None }).await?;
+    for store in context.stores.all() {
+        ask(&context, store, Request::SpoolRetry { id: None }).await?;
+    }
     note(&context, &caller, "retried the whole queue".to_owned()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -128,8 +160,9 @@ pub(crate) async fn retry_entry(
     caller: Caller,
     At(id): At<u64>,
 ) -> Result<StatusCode, Problem> {
-    ask(&context, Request::SpoolRetry { id: Some(SpoolId(id)) }).await?;
-    note(&context, &caller, format!("retried message {id} of the queue")).await?;
+    let id = SpoolId(id);
+    ask(&context, id.store(), Request::SpoolRetry { id: Some(id) }).await?;
+    note(&context, &caller, format!("retried message {} of the queue", id.0)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -142,6 +175,7 @@ pub(crate) async fn remove_entry(
     At(id): At<u64>,
 ) -> Result<StatusCode, Problem> {
     note(&context, &caller, format!("removes message {id} from the queue")).await?;
-    ask(&context, Request::SpoolRemove { id: SpoolId(id) }).await?;
+    let id = SpoolId(id);
+    ask(&context, id.store(), Request::SpoolRemove { id }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use posthouse_cluster::GroupStatus;
 use posthouse_directory::Listing;
-use posthouse_store::{Request, Response, SpoolId};
+use posthouse_store::SpoolId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::queue;
 use crate::Context;
 
 /// Free space below which the administrator is warned, in bytes.
@@ -137,11 +138,7 @@ async fn counts(context: &Context) -> Counts {
     let count = |kind| {
         context.directory.list(&Listing { kind: Some(kind), limit: 1, ..Listing::default() }).1
     };
-    let request = Request::Spool { after: SpoolId(0), limit: QUEUE, due: None };
-    let queue = match context.stores.request(request).await {
-        Ok(Response::Spool(entries)) => entries.len(),
-        _ => 0,
-    };
+    let queue = queue::entries(context, SpoolId(0), QUEUE).await.map_or(0, |found| found.len());
     Counts {
         domains: context.directory.domains().len(),
         users: count("user"),
@@ -172,6 +169,13 @@ fn problems(context: &Context, groups: &[RaftGroup], disk_free: Option<u64>) -> 
                 "Wait a moment; if it stays so, look at the other nodes.",
             );
         }
+    }
+    for store in context.stores.all().into_iter().filter(|store| !context.stores.answers(*store)) {
+        add(
+            true,
+            format!("store {} is out of reach of this node", store.0),
+            "Look at the line to its nodes, and whether a majority of them runs. Mail for it waits in the queue.",
+        );
     }
     if disk_free.is_some_and(|free| free < LOW_DISK) {
         add(

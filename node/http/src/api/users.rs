@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
+use posthouse_cluster::GroupId;
 use posthouse_directory::{Account, Kind, StoreId, User};
 use posthouse_store::{MailboxId, Quota, Refusal, Request, Response};
 use serde::{Deserialize, Serialize};
@@ -165,13 +166,14 @@ pub(crate) async fn create_user(
         }
         None => None,
     };
+    let store = new_store(&context);
     let user = User {
         person: input.person.person()?,
         password,
         rights: input.rights.into(),
         quota_bytes: input.quota_bytes.or_else(|| default_quota(&context)),
         quota_items: input.quota_items,
-        store: Some(first_store(&context)),
+        store: Some(store),
         ..User::default()
     };
     let account = accounts::build(&context, &caller, None, &input.account, Kind::User(user))?;
@@ -181,7 +183,8 @@ pub(crate) async fn create_user(
         Ok(account) => Ok((StatusCode::CREATED, Json(UserView::of(&context, &account)))),
         Err(problem) => {
             // Nobody knows the id, so an empty mailbox that stays behind after a failure harms nobody.
-            let _ = context.stores.request(Request::RemoveMailbox { mailbox }).await;
+            let store = GroupId(store.0);
+            let _ = context.stores.request_in(store, Request::RemoveMailbox { mailbox }).await;
             Err(problem)
         }
     }
@@ -227,10 +230,12 @@ pub(crate) async fn remove_user(
     Params(removal): Params<Removal>,
 ) -> Result<StatusCode, Problem> {
     let account = accounts::find_to_change(&context, &caller, "user", id)?;
+    let store = context.stores.store_of(MailboxId(id));
     accounts::remove(&context, &caller, &account).await?;
     if removal.remove_mailbox {
         let request = Request::RemoveMailbox { mailbox: MailboxId(id) };
-        match context.stores.request(request).await? {
+        // the directory knows no more where it is
+        match context.stores.request_in(store, request).await? {
             Response::Refused(Refusal::NoSuchMailbox(_)) => {}
             Response::Refused(refusal) => return Err(refusal.into()),
             _ => {}
@@ -244,19 +249,26 @@ fn default_quota(context: &Context) -> Option<u64> {
     (bytes > 0).then_some(bytes)
 }
 
-/// Where new mailboxes go.
-pub(crate) fn first_store(context: &Context) -> StoreId {
-    context.directory.stores().first().map_or(StoreId(1), |store| store.id)
+/// Where new mailboxes go: into a store that is led here, so that it is near to whoever makes them.
+pub(crate) fn new_store(context: &Context) -> StoreId {
+    let mut stores = context.directory.stores();
+    stores.retain(|store| !store.retired);
+    let led = context.stores.led_here();
+    let near = stores.iter().find(|store| led.contains(&GroupId(store.id.0)));
+    near.or(stores.first()).map_or(StoreId(1), |store| store.id)
 }
 
 /// Makes the mailbox of a user, or sets the quota of one that is there.
 pub(crate) async fn create_mailbox(context: &Context, account: &Account) -> Result<(), Problem> {
     let user = account.user().cloned().unwrap_or_default();
+    let mailbox = MailboxId(account.id.0);
     let request = Request::CreateMailbox {
-        mailbox: MailboxId(account.id.0),
+        mailbox,
         quota: Quota { bytes: user.quota_bytes, items: user.quota_items },
     };
-    match context.stores.request(request).await? {
+    // the directory may not know of the account yet
+    let store = user.store.map_or_else(|| context.stores.store_of(mailbox), |id| GroupId(id.0));
+    match context.stores.request_in(store, request).await? {
         Response::Refused(refusal) => Err(refusal.into()),
         _ => Ok(()),
     }

@@ -20,6 +20,7 @@ use posthouse_auth::{AuthOptions, Authenticator, ServerTls};
 use posthouse_cluster::{
     Environment, GroupId, Node, NodeId, NodeOptions, Timestamp,
     env::{BoxFuture, Clock},
+    network::{Alone, Network},
 };
 use posthouse_directory::{
     Account, AccountId, Actor, AliasInfo, Change, Directory, DirectoryOptions, Domain, DomainId,
@@ -29,7 +30,8 @@ use posthouse_smtp::{
     Context, Resolver, SenderContext, Timeouts, run_sender, serve, session::Mode,
 };
 use posthouse_store::{
-    MailboxId, Parts, Quota, Request, Response, SpoolEntry, SpoolId, Store, StoreOptions, Stores, UidSet,
+    Locate, MailboxId, Parts, Quota, Request, Response, SpoolEntry, SpoolId, Store, StoreOptions,
+    Stores, UidSet,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +86,14 @@ pub struct Site {
     running: Option<Running>,
     first: bool,
     timeouts: Timeouts,
+    way: Way,
+}
+
+/// How the node reaches others, and where mailboxes are if not all here.
+#[derive(Clone)]
+pub struct Way {
+    pub network: Arc<dyn Network>,
+    pub locate: Option<Arc<dyn Locate>>,
 }
 
 impl Site {
@@ -94,11 +104,16 @@ impl Site {
     }
 
     pub async fn with_timeouts(timeouts: Timeouts) -> Self {
+        let way = Way { network: Arc::new(Alone), locate: None };
+        Self::with_way(timeouts, way).await
+    }
+
+    pub async fn with_way(timeouts: Timeouts, way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ahead = Arc::new(AtomicU64::new(0));
         let dns = Dns::start().await;
         let remote_port = next_hop::free_port().await;
-        let (stores, directory, auth, running) = open(folder.path(), ahead.clone()).await;
+        let (stores, directory, auth, running) = open(folder.path(), ahead.clone(), &way).await;
         populate(&directory, &auth, remote_port).await;
         let none: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut site = Self {
@@ -114,6 +129,7 @@ impl Site {
             running: Some(running),
             first: true,
             timeouts,
+            way,
         };
         site.serve(auth).await;
         site
@@ -151,7 +167,8 @@ impl Site {
     /// Stops everything and starts again on the same folder.
     pub async fn restart(&mut self) {
         self.stop().await;
-        let (stores, directory, auth, running) = open(self.folder.path(), self.ahead.clone()).await;
+        let (stores, directory, auth, running) =
+            open(self.folder.path(), self.ahead.clone(), &self.way).await;
         (self.stores, self.directory, self.running) = (stores, directory, Some(running));
         self.serve(auth).await;
     }
@@ -184,7 +201,9 @@ impl Site {
         let (uids, folder) = (UidSet(vec![(1, u32::MAX)]), folder.id);
         let request =
             Request::Items { mailbox, folder, uids, parts: Parts::default(), changed_since: 0 };
-        let Ok(Response::Items { items, .. }) = self.stores.request(request).await else { panic!() };
+        let Ok(Response::Items { items, .. }) = self.stores.request(request).await else {
+            panic!()
+        };
         let mut messages = Vec::new();
         for item in items {
             let request = Request::Body { mailbox, body: item.body };
@@ -213,7 +232,10 @@ impl Site {
 
     pub async fn spool(&self) -> Vec<SpoolEntry> {
         let request = Request::Spool { after: SpoolId(0), limit: 1000, due: None };
-        let Ok(Response::Spool(entries)) = self.stores.request(request).await else { panic!() };
+        let here = GroupId(1);
+        let Ok(Response::Spool(entries)) = self.stores.request_in(here, request).await else {
+            panic!()
+        };
         entries
     }
 
@@ -252,8 +274,13 @@ fn environment(ahead: Arc<AtomicU64>) -> Environment {
     Environment { clock: Arc::new(ShiftedClock { real: real.clock.clone(), ahead }), ..real }
 }
 
-async fn open(folder: &Path, ahead: Arc<AtomicU64>) -> (Stores, Directory, Authenticator, Running) {
+async fn open(
+    folder: &Path,
+    ahead: Arc<AtomicU64>,
+    way: &Way,
+) -> (Stores, Directory, Authenticator, Running) {
     let options = NodeOptions::alone(NodeId(1), folder.join("log"));
+    let options = NodeOptions { network: way.network.clone(), ..options };
     let node = Node::open(environment(ahead), options).await.unwrap();
     let options = DirectoryOptions { folder: folder.join("domain"), bootstrap: true };
     let directory = Directory::open(&node, options).await.unwrap();
@@ -263,7 +290,16 @@ async fn open(folder: &Path, ahead: Arc<AtomicU64>) -> (Stores, Directory, Authe
         bootstrap: true,
         readers: 2,
     };
-    let stores = Stores::single(Store::open(&node, options).await.unwrap());
+    let store = Store::open(&node, options).await.unwrap();
+    let stores = match &way.locate {
+        None => Stores::single(store),
+        Some(locate) => {
+            let env = node.environment().clone();
+            let stores = Stores::new(env, way.network.clone(), locate.clone());
+            stores.add(store);
+            stores
+        }
+    };
     let options = AuthOptions { folder: folder.join("auth"), host: HOST.into() };
     let auth = Authenticator::open(directory.clone(), options).await.unwrap();
     let running = Running { node, stop: CancellationToken::new(), tasks: Vec::new() };

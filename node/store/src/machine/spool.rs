@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use posthouse_cluster::Timestamp;
+use posthouse_cluster::{GroupId, Timestamp};
 
 use super::{Outcome, Step, Stop, deliveries::Whom, items::check_uids, names::INBOX, only};
 use crate::{
@@ -230,6 +230,16 @@ impl Step<'_> {
         self.events.push(Event::Spool);
         Ok(Response::Done)
     }
+}
+
+/// Stores number their entries from different beginnings ([`SpoolId::beginning`]).
+pub(super) fn number(db: &Connection, store: GroupId) -> rusqlite::Result<()> {
+    let begin = SpoolId::beginning(store);
+    if begin > SpoolId(0) {
+        let sql = "INSERT OR IGNORE INTO counters (name, value) VALUES ('spool', ?)";
+        db.execute(sql, [signed(begin.0)])?;
+    }
+    Ok(())
 }
 
 fn distinct(local: &[LocalRecipient]) -> BTreeSet<MailboxId> {
