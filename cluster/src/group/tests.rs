@@ -21,6 +21,8 @@ use crate::{
 #[path = "../../examples/local/mod.rs"]
 mod local;
 
+mod disk;
+
 use local::{Failure, Switch};
 
 const GROUP: GroupId = GroupId(3);

@@ -261,3 +261,98 @@ pub(crate) fn decode_voted(mut bytes: Bytes) -> Result<VoteResponse<Types>, Unre
     let (vote, granted) = (vote(bytes)?, flag(bytes)?);
     Ok(VoteResponse::new(vote, log_id(bytes)?, granted))
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    use super::*;
+    use crate::raft::Proposal;
+
+    fn questions() -> Vec<Question> {
+        let leader_id = LeaderId { term: 3, node_id: 1 };
+        let vote = Vote { leader_id, committed: true };
+        let at = |index| LogId::new(leader_id, index);
+        let entries = (5..9)
+            .map(|index| {
+                let payload = match index {
+                    5 => EntryPayload::Blank,
+                    _ => EntryPayload::Normal(Proposal(vec![index as u8; index as usize].into())),
+                };
+                Entry { log_id: at(index), payload }
+            })
+            .collect();
+        let (prev_log_id, leader_commit) = (Some(at(4)), Some(at(3)));
+        let transferred = VoteRequest { leadership_transfer: true, ..VoteRequest::new(vote, None) };
+        vec![
+            Question::Append(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit }),
+            Question::Append(AppendEntriesRequest {
+                vote,
+                prev_log_id: None,
+                entries: Vec::new(),
+                leader_commit: None,
+            }),
+            Question::Vote(VoteRequest::new(vote, Some(at(7)))),
+            Question::PreVote(transferred),
+            Question::Transfer(TransferLeaderRequest::new(vote, 2, Some(at(8)))),
+        ]
+    }
+
+    #[test]
+    fn questions_are_read_back_and_nothing_shorter_is() {
+        for question in questions() {
+            let bytes = question.encode(GroupId(9)).unwrap();
+            let (group, again) = Question::decode(bytes.clone()).unwrap();
+            assert_eq!(group, GroupId(9));
+            assert_eq!(again.encode(GroupId(9)).unwrap(), bytes, "{question:?}");
+            for len in 0..bytes.len() {
+                assert!(Question::decode(bytes.slice(..len)).is_err(), "{question:?} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_questions_are_refused_or_mean_what_they_say() {
+        let mut random = StdRng::seed_from_u64(5);
+        let seeds: Vec<_> = questions().iter().map(|q| q.encode(GroupId(9)).unwrap()).collect();
+        let mut read = 0;
+        for round in 0..20_000 {
+            let mut bytes = seeds[round % seeds.len()].to_vec();
+            for _ in 0..random.random_range(1..4) {
+                let at = random.random_range(0..bytes.len());
+                match random.random_range(0..3) {
+                    0 => bytes[at] = random.random(),
+                    1 => bytes.insert(at, random.random()),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            let bytes = Bytes::from(bytes);
+            let _ = decode_appended(bytes.clone());
+            let _ = decode_voted(bytes.clone());
+            if let Ok((group, question)) = Question::decode(bytes.clone()) {
+                read += 1;
+                assert!(question.encode(group).is_ok(), "{question:?}");
+            }
+        }
+        assert!(read > 500, "{read}");
+    }
+
+    #[test]
+    fn answers_are_read_back() {
+        let vote = Vote { leader_id: LeaderId { term: 3, node_id: 1 }, committed: false };
+        let at = Some(LogId::new(LeaderId { term: 2, node_id: 1 }, 4));
+        for answer in [
+            AppendEntriesResponse::Success,
+            AppendEntriesResponse::PartialSuccess(at),
+            AppendEntriesResponse::Conflict,
+            AppendEntriesResponse::HigherVote(vote),
+        ] {
+            assert_eq!(decode_appended(encode_appended(&answer)).unwrap(), answer);
+        }
+        for granted in [true, false] {
+            let answer = VoteResponse::new(vote, at, granted);
+            assert_eq!(decode_voted(encode_voted(&answer)).unwrap(), answer);
+        }
+    }
+}
