@@ -10,6 +10,9 @@ import { assertFits, DESK, finish, launch, need, open, PHONE, shot } from "./bro
 const URL = process.env.POSTHOUSE_SETUP_URL?.replace(/\/$/, "");
 const PASSWORD = "a first password 7";
 const CANARY = "canary-directory-password";
+/** The code of an invitation that no cluster made, to a port where nobody listens. */
+const CODE_OF_NOBODY = "040G8G-ZR000N-0G008X-70W3G9-E1R701-W3GE1X-R70W3H-GE1R78-1040G5-208104-40G208-81040D-G2081R-04GJ2R-89144S-GJ289N-144GJ1-28914G-4ZPF9R-DY80";
+const ALTERED_CODE = CODE_OF_NOBODY.replace("ZR000N", "ZR001N");
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -41,6 +44,48 @@ async function cameBack() {
 const next = (page) => page.getByRole("button", { name: "Continue" }).click();
 const step = (page, title) => page.getByRole("heading", { name: title, level: 1 }).waitFor();
 
+/** The door for joining: what is wrong is said before anything is sent; a cluster that is not there changes nothing. */
+async function joinDoor(page) {
+  await page.getByRole("radio", { name: /further node/ }).check();
+  await next(page);
+  await step(page, "Invitation");
+  await next(page);
+  await page.getByText("The code of the invitation is missing.").waitFor();
+  const code = page.getByRole("textbox", { name: "Code" });
+  await code.fill(ALTERED_CODE);
+  await page.getByText(/look at group 2/i).waitFor();
+  await next(page);
+  await page.getByText("The code is not right yet").waitFor();
+  await code.fill(CODE_OF_NOBODY.toLowerCase());
+  await page.getByText("This node will knock at 127.0.0.1:1.").waitFor();
+  await page.getByLabel("Host name of this node").fill("second");
+  await next(page);
+  await page.getByText("The host name is not a full name").waitFor();
+  await page.getByLabel("Host name of this node").fill("mail2.browser.test");
+  await page.getByLabel("Addresses of this node").fill("10.1.0.2");
+  await next(page);
+  await page.getByText("“10.1.0.2” is no address with a port").waitFor();
+  await page.getByLabel("Addresses of this node").fill("10.1.0.2:4041");
+  await page.getByLabel("Site").fill("hamburg");
+  await assertFits(page);
+  await shot(page, "setup-1-join");
+  await next(page);
+  await step(page, "Checks");
+  await page.getByRole("button", { name: "Check again" }).waitFor();
+  await page.getByRole("status").waitFor({ state: "detached" });
+  await next(page);
+  await step(page, "Summary");
+  await page.getByText("127.0.0.1:1", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Join now" }).click();
+  await page.getByRole("alert").waitFor({ timeout: 60_000 });
+  await shot(page, "setup-1-join-refused");
+  for (const title of ["Checks", "Invitation", "What this node becomes"]) {
+    await page.getByRole("button", { name: "Back" }).click();
+    await step(page, title);
+  }
+  await page.getByRole("radio", { name: /new domain/ }).check();
+}
+
 test("a fresh node is set up in the browser", { skip: URL ? false : "no fresh node is given" }, async () => {
   const code = need("POSTHOUSE_SETUP_CODE");
   const tab = await open(browser, URL, PHONE);
@@ -57,7 +102,6 @@ test("a fresh node is set up in the browser", { skip: URL ? false : "no fresh no
   await page.keyboard.press("Enter");
 
   await step(page, "What this node becomes");
-  assert.equal(await page.getByRole("radio", { name: /further node/ }).isDisabled(), true);
   assert.equal(await page.getByRole("radio", { name: /backup/ }).isDisabled(), true);
   await shot(page, "setup-1-choice");
 
@@ -68,6 +112,8 @@ test("a fresh node is set up in the browser", { skip: URL ? false : "no fresh no
   await second.page.getByRole("alert").waitFor();
   await shot(second.page, "setup-second-browser");
   await finish(second);
+
+  await joinDoor(page);
 
   await next(page);
   await step(page, "Names");
@@ -128,7 +174,7 @@ test("afterwards the set-up is closed and the administrator signs on", { skip: U
   const tab = await open(browser, url, DESK);
   await tab.page.goto(`${url}/setup`);
   await tab.page.getByRole("heading", { name: "Sign on" }).waitFor();
-  for (const path of ["code", "checks", "apply", "directory-test"]) {
+  for (const path of ["code", "checks", "apply", "directory-test", "join-code", "join"]) {
     const answer = await tab.context.request.post(`${url}/api/v1/setup/${path}`, {
       data: {}, headers: { "x-posthouse-request": "1" }, ignoreHTTPSErrors: true,
     });

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use posthouse_tests::node::{NodeOptions, PASSWORD, TestNode};
+use posthouse_tests::{
+    cluster::TestCluster,
+    node::{NodeOptions, PASSWORD, TestNode},
+};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("browser")
@@ -54,6 +57,42 @@ fn a_domain_is_administered_in_the_browser() -> Result<()> {
     let mut command = scenarios("admin.test.js");
     command.env("POSTHOUSE_URL", address(&node)?).env("POSTHOUSE_PASSWORD", PASSWORD);
     run(&mut command, "the administration")
+}
+
+#[test]
+fn the_cluster_of_one_node_is_shown_in_the_browser() -> Result<()> {
+    install()?;
+    let node = TestNode::start()?;
+    let mut command = scenarios("cluster.test.js");
+    command.env("POSTHOUSE_URL", address(&node)?).env("POSTHOUSE_PASSWORD", PASSWORD);
+    run(&mut command, "the cluster of one")
+}
+
+/// One scene of `cluster-nodes.test.js` at the nodes that run.
+fn scene(cluster: &TestCluster, name: &str, more: &[(&str, String)]) -> Result<()> {
+    let running = cluster.running();
+    let urls: Result<Vec<_>> = running.into_iter().map(|one| address(cluster.node(one))).collect();
+    let mut command = scenarios("cluster-nodes.test.js");
+    command
+        .env("POSTHOUSE_SCENE", name)
+        .env("POSTHOUSE_NODE_URLS", urls?.join(","))
+        .env("POSTHOUSE_NODES", cluster.count().to_string())
+        .env("POSTHOUSE_PASSWORD", PASSWORD)
+        .envs(more.iter().map(|(key, value)| (key, value)));
+    run(&mut command, name)
+}
+
+#[test]
+fn three_nodes_are_shown_whole_with_one_dead_and_with_one_cut_off() -> Result<()> {
+    install()?;
+    let mut cluster = TestCluster::start(3)?;
+    scene(&cluster, "whole", &[])?;
+    cluster.cut(&[2]);
+    scene(&cluster, "cut", &[("POSTHOUSE_CUT_URL", address(cluster.node(2))?)])?;
+    cluster.heal()?;
+    cluster.wait_until_whole()?;
+    cluster.kill(3)?;
+    scene(&cluster, "dead", &[("POSTHOUSE_AWAY", "3".to_owned())])
 }
 
 #[test]
