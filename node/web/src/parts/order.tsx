@@ -2,7 +2,7 @@ import { Alert, Button, type ButtonProps, Group, List, Loader, Modal, Stack, Tex
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 
-import { api, type Schemas } from "../api/client";
+import { api, type Schemas, sentence } from "../api/client";
 import { ProblemAlert } from "./feedback";
 
 export type Order = Schemas["ClusterOrder"];
@@ -16,16 +16,16 @@ function Plan({ plan }: { plan: Outcome }) {
     <Stack gap="sm">
       {plan.refuses.length > 0 && (
         <Alert color="red" variant="light" role="alert" title="This is not done">
-          <List size="sm">{plan.refuses.map((text) => <List.Item key={text} className="wrap">{text}</List.Item>)}</List>
+          <List size="sm">{plan.refuses.map((text) => <List.Item key={text} className="wrap">{sentence(text)}</List.Item>)}</List>
         </Alert>
       )}
       {plan.steps.length > 0 && (
         <div>
           <Text fw={600} size="sm">What is done</Text>
-          <List type="ordered" size="sm">{plan.steps.map((text) => <List.Item key={text} className="wrap">{text}</List.Item>)}</List>
+          <List type="ordered" size="sm">{plan.steps.map((text) => <List.Item key={text} className="wrap">{sentence(text)}</List.Item>)}</List>
         </div>
       )}
-      {plan.warnings.map((text) => <Alert key={text} color="yellow" variant="light" className="wrap">{text}</Alert>)}
+      {plan.warnings.map((text) => <Alert key={text} color="yellow" variant="light" className="wrap">{sentence(text)}</Alert>)}
     </Stack>
   );
 }

@@ -15,12 +15,12 @@ export function AuthorityPanel({ cluster }: { cluster: Cluster }) {
         <Text>Nodes prove who they are by certificates of an authority that only this cluster has. It has nothing to do with the certificate that mail programs see.</Text>
         <div>
           <Text size="sm" c="dimmed">SHA-256 of the authority{authority.days !== null && authority.days !== undefined && `, ${authority.days} days left`}</Text>
-          <Code block className="wrap">{authority.fingerprint || "—"}</Code>
+          <Code block className="pre">{authority.fingerprint || "—"}</Code>
         </div>
         {rotating && (
           <div>
             <Text size="sm" c="dimmed">It is being replaced by</Text>
-            <Code block className="wrap">{authority.next_fingerprint}</Code>
+            <Code block className="pre">{authority.next_fingerprint}</Code>
             {authority.waiting_for.length > 0 ? (
               <>
                 <Text size="sm" mt="xs">Still without a certificate of the new one:</Text>

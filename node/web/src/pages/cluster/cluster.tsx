@@ -2,7 +2,7 @@ import { Alert, Badge, Button, Group, List, Paper, SimpleGrid, Stack, Tabs, Text
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, type Schemas } from "../../api/client";
+import { api, type Schemas, sentence } from "../../api/client";
 import { Loaded } from "../../parts/feedback";
 import { Page } from "../../parts/page";
 import { useRights } from "../../session";
@@ -39,7 +39,11 @@ function ClusterView({ cluster }: { cluster: Cluster }) {
   const waiting = cluster.moves.length;
   return (
     <Stack gap="lg">
-      {cluster.warnings.map((text) => <Alert key={text} color="yellow" variant="light" className="wrap" title={text} />)}
+      {cluster.warnings.length > 0 && (
+        <Alert color="yellow" variant="light" title="Needs attention">
+          <List size="sm">{cluster.warnings.map((text) => <List.Item key={text} className="wrap">{sentence(text)}</List.Item>)}</List>
+        </Alert>
+      )}
       <Summary cluster={cluster} />
       <Tabs defaultValue="nodes">
         <Tabs.List>
@@ -61,7 +65,7 @@ function ClusterView({ cluster }: { cluster: Cluster }) {
         <Paper withBorder p="md">
           <Title order={2} size="h4" mb="xs">What comes next by itself</Title>
           <List size="sm">
-            {cluster.planned.map((one) => <List.Item key={one.action} className="wrap">{one.action} <Text span c="dimmed">({one.reason})</Text></List.Item>)}
+            {cluster.planned.map((one) => <List.Item key={one.action} className="wrap">{sentence(one.action)} <Text span size="sm" c="dimmed">{sentence(one.reason)}</Text></List.Item>)}
           </List>
         </Paper>
       )}

@@ -82,10 +82,10 @@ export function InviteShown({ invite, lifetime }: { invite: Invite; lifetime?: n
     <Stack>
       <Alert color="yellow" variant="light" title="Shown only now">Whoever has this code can join one node.</Alert>
       <Group align="flex-start" wrap="wrap">
-        <Paper p="xs" bg="white"><QRCodeSVG value={invite.code} size={176} level="M" title="The code as a picture" /></Paper>
+        <Paper p="xs" bg="white"><QRCodeSVG value={invite.code} size={208} level="M" title="The code as a picture" /></Paper>
         <Stack gap="xs" flex={1} miw={240}>
           <Text fw={600} size="sm">Code</Text>
-          <Code block className="wrap" aria-label="Code">{invite.code}</Code>
+          <Code block className="pre" aria-label="Code">{invite.code}</Code>
           <Group>
             <CopyButton value={invite.code}>
               {({ copied, copy }) => <Button size="xs" variant="default" onClick={copy}>{copied ? "Copied" : "Copy the code"}</Button>}
@@ -97,7 +97,7 @@ export function InviteShown({ invite, lifetime }: { invite: Invite; lifetime?: n
         </Stack>
       </Group>
       <Text size="sm">On the new node: choose “A further node of a cluster” in its set-up page, or type in its terminal</Text>
-      <Code block className="wrap">{command}</Code>
+      <Code block className="pre">{command}</Code>
       <Text size="sm" c="dimmed">It has to reach one of: {invite.addresses.join(", ")}</Text>
     </Stack>
   );

@@ -1,5 +1,6 @@
 import { Paper, Table, Text, Title } from "@mantine/core";
 
+import { sentence } from "../../api/client";
 import { Empty } from "../../parts/feedback";
 import { type Cluster, nodeName } from "./cluster";
 
@@ -53,7 +54,7 @@ export function LossTable({ cluster }: { cluster: Cluster }) {
       <Table aria-label="If a node were lost">
         <Table.Tbody>
           {members.map((node) => (
-            <Table.Tr key={node.id}><Table.Th scope="row" w="30%">{nodeName(cluster, node.id)}</Table.Th><Table.Td className="wrap">{node.what_if_lost}</Table.Td></Table.Tr>
+            <Table.Tr key={node.id}><Table.Th scope="row" w="30%">{nodeName(cluster, node.id)}</Table.Th><Table.Td className="wrap">{sentence(node.what_if_lost)}</Table.Td></Table.Tr>
           ))}
         </Table.Tbody>
       </Table>

@@ -1,7 +1,7 @@
 import { Badge, Button, Checkbox, Group, SimpleGrid, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 
-import type { Schemas } from "../../api/client";
+import { type Schemas, sentence } from "../../api/client";
 import { bytes, span, when } from "../../format";
 import { Editor } from "../../parts/editor";
 import { Empty } from "../../parts/feedback";
@@ -64,11 +64,11 @@ function NodeDialog({ node, cluster, close }: { node: Node; cluster: Cluster; cl
           <NodeBadge node={node} />
           {node.since && <Text size="sm" c="dimmed">since {when(node.since)}</Text>}
         </Group>
-        {node.problem && <Text c="red" className="wrap">{node.problem}</Text>}
+        {node.problem && <Text c="red" className="wrap">{sentence(node.problem)}</Text>}
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
           {facts.map(([label, value]) => <div key={label}><Text size="sm" c="dimmed">{label}</Text><Text className="wrap">{value}</Text></div>)}
         </SimpleGrid>
-        {node.what_if_lost && <div><Text size="sm" c="dimmed">If it were lost now</Text><Text className="wrap">{node.what_if_lost}</Text></div>}
+        {node.what_if_lost && <div><Text size="sm" c="dimmed">If it were lost now</Text><Text className="wrap">{sentence(node.what_if_lost)}</Text></div>}
         {rights.full && node.state !== "removed" && <Actions node={node} self={node.id === cluster.this_node} />}
       </Stack>
     </Editor>
