@@ -186,7 +186,7 @@ impl Links {
     }
 
     /// The nodes of the cluster, removed ones too; this node itself is left out. Connections of a node that
-    /// was removed, is not listed, or whose key is another one now, are cut at once.
+    /// was removed, is not listed, or whose key is another one now, are cut at once. Cheap when nothing changed.
     pub fn set_peers(&self, peers: Vec<Peer>) {
         let inner = &self.inner;
         let own = inner.trust.id;
@@ -195,7 +195,9 @@ impl Links {
             .filter(|peer| peer.node != own)
             .map(|peer| (peer.node, peer))
             .collect();
-        inner.trust.set_peers(peers.clone());
+        if !inner.trust.set_peers(&peers) {
+            return;
+        }
         let mut links = inner.peers.write();
         if *inner.stop.borrow() {
             return;

@@ -113,7 +113,11 @@ impl Assembly {
                     && open.service == header.service
                     && open.total == total
                     && open.bytes.len() + left <= total;
-                fits.then_some(open).ok_or(FrameError::Parts)?
+                let mut open = fits.then_some(open).ok_or(FrameError::Parts)?;
+                let have = open.bytes.len();
+                // who has sent that much will send the rest
+                open.bytes.reserve(if have >= FIRST_RESERVE { total - have } else { left });
+                open
             }
             Some(_) => return Err(FrameError::Parts),
             None if self.open.len() >= self.most => return Err(FrameError::Open),

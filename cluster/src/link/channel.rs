@@ -11,7 +11,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{assembly::Message, frame::Kind, output::Outgoing};
+use super::{
+    assembly::Message,
+    frame::{Kind, reason},
+    output::Outgoing,
+};
 use crate::{
     Environment, NodeId,
     network::{Class, LinkError, MAX_MESSAGE, Service},
@@ -210,7 +214,7 @@ impl Channel {
     /// An answer arrived.
     pub(crate) fn answered(&self, message: Message) {
         let Some(waiting) = self.state.lock().waiting.remove(&message.id) else { return };
-        let text = |payload: &Bytes| String::from_utf8_lossy(payload).into_owned();
+        let text = |payload: &Bytes| reason(&String::from_utf8_lossy(payload)).to_owned();
         let answer = match message.kind {
             Kind::Answer => Ok(message.payload),
             Kind::Refused => Err(LinkError::Refused(self.peer, text(&message.payload))),

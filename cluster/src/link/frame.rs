@@ -131,6 +131,18 @@ impl Header {
     }
 }
 
+/// Longest text of a refusal in bytes; what is longer is cut.
+pub(crate) const MAX_REASON: usize = 16 << 10;
+
+/// A text, cut where it is too long for a refusal.
+pub(crate) fn reason(text: &str) -> &str {
+    let mut end = text.len().min(MAX_REASON);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 impl Kind {
     /// Largest message of this kind.
     fn largest(self) -> usize {

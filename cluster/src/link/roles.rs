@@ -17,7 +17,7 @@ use super::{
     assembly::Message,
     channel::{Channel, MAX_QUEUED, most_open},
     connection::{End, Role},
-    frame::Kind,
+    frame::{Kind, reason},
     measure::Measure,
     output::Outgoing,
 };
@@ -165,7 +165,7 @@ impl Answerer {
                     let text = format!("an answer of {} bytes is too large", answer.len());
                     control(Kind::Refused, id, text)
                 }
-                Err(text) => control(Kind::Refused, id, text),
+                Err(text) => control(Kind::Refused, id, reason(&text).to_owned()),
             };
             running.0.push(message);
         };

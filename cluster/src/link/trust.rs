@@ -108,8 +108,14 @@ impl Trust {
         Ok(())
     }
 
-    pub(crate) fn set_peers(&self, peers: BTreeMap<NodeId, Peer>) {
-        self.state.write().peers = peers;
+    /// Whether something changed.
+    pub(crate) fn set_peers(&self, peers: &BTreeMap<NodeId, Peer>) -> bool {
+        let mut state = self.state.write();
+        let changed = state.peers != *peers;
+        if changed {
+            state.peers = peers.clone();
+        }
+        changed
     }
 
     pub(crate) fn shown(&self) -> Arc<CertifiedKey> {

@@ -65,6 +65,7 @@ impl Handler for Echo {
         Box::pin(async move {
             match &question[..] {
                 b"refuse" => Err("no".into()),
+                b"explain" => Err("ä".repeat(1 << 20)),
                 b"never" => std::future::pending().await,
                 _ => Ok(question),
             }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::support::*;
 use crate::{
     NodeId,
-    link::{Timing, channel::most_open},
+    link::{Timing, channel::most_open, frame::MAX_REASON},
     network::{Class, Hint, LinkError, MAX_MESSAGE, Network, Service},
 };
 
@@ -23,6 +23,8 @@ async fn questions_of_all_sizes_are_answered_and_refusals_carry_their_text() {
     }
     let refused = nodes[0].ask(NodeId(2), b"refuse").await;
     assert_eq!(refused, Err(LinkError::Refused(NodeId(2), "no".into())));
+    let explained = nodes[0].ask(NodeId(2), b"explain").await;
+    assert_eq!(explained, Err(LinkError::Refused(NodeId(2), "ä".repeat(MAX_REASON / 2))));
     let too_large = nodes[0].ask(NodeId(2), &vec![0; MAX_MESSAGE + 1]).await;
     assert!(matches!(too_large, Err(LinkError::Refused(..))), "{too_large:?}");
     let nowhere = nodes[0].links.ask(NodeId(2), Service(99), Bytes::new(), PATIENCE).await;
