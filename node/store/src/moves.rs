@@ -95,15 +95,15 @@ pub enum MoveStep {
         /// Where it comes from.
         from: GroupId,
     },
-    /// Target: a portion of the mailbox. Only the one that follows the last; any other is refused with
-    /// [`crate::Refusal::OutOfStep`].
+    /// Target: portions of the mailbox, all or none. Only what follows the last step; anything else is
+    /// refused with [`crate::Refusal::OutOfStep`].
     Import {
         /// The move.
         id: MoveId,
-        /// Number of the portion, from 1.
+        /// Number of the step, from 1.
         step: u64,
-        /// The portion.
-        part: Portion,
+        /// The portions, in order.
+        parts: Vec<Portion>,
     },
     /// Target: removes a portion of what has arrived → [`crate::Response::More`]. Not after
     /// [`MoveStep::Activate`].
@@ -391,7 +391,7 @@ pub enum ArrivalState {
 pub struct Arrival {
     /// State.
     pub state: ArrivalState,
-    /// Number of the last portion.
+    /// Number of the last step.
     pub step: u64,
     /// Remembered answers have arrived up to this number of the source.
     pub answers: u64,

@@ -70,8 +70,12 @@ fn take_messages(request: &mut Request) -> Vec<Message> {
             vec![take(message)]
         }
         Request::SpoolUpdate { report: Some(report), .. } => vec![take(&mut report.message)],
-        Request::Moving(MoveStep::Import { part: Portion::Items { messages, .. }, .. }) => {
-            std::mem::take(messages)
+        Request::Moving(MoveStep::Import { parts, .. }) => {
+            let messages = |part: &mut Portion| match part {
+                Portion::Items { messages, .. } => std::mem::take(messages),
+                _ => Vec::new(),
+            };
+            parts.iter_mut().flat_map(messages).collect()
         }
         _ => Vec::new(),
     }

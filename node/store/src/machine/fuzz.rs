@@ -7,7 +7,7 @@ use posthouse_cluster::{MachineError, Timestamp};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::answer;
+use super::{answer, moving};
 use crate::{
     Call, Envelope, FlagChange, Flags, FolderId, FolderUse, LocalRecipient, MailboxId, Message,
     NewItem, Quota, RelayRecipient, Report, Request, RequestId, SpoolId, SpoolOutcome, UidSet,
@@ -82,10 +82,10 @@ fn furnished() -> Result<Connection, MachineError> {
     Ok(connection)
 }
 
-/// Two mailboxes with folders and items, and a message in the spool.
+/// Two mailboxes with folders and items, a message in the spool, and moves under way.
 fn furniture() -> Vec<Bytes> {
     let drafts = || "Drafts".to_owned();
-    encoded(vec![
+    let mut requests = vec![
         Request::CreateMailbox { mailbox: ANNA, quota: Quota::default() },
         Request::CreateMailbox { mailbox: BERT, quota: Quota { bytes: Some(100), items: Some(3) } },
         Request::CreateFolder { mailbox: ANNA, name: "a/b".into(), purpose: FolderUse::None },
@@ -93,7 +93,9 @@ fn furniture() -> Vec<Bytes> {
         append(ANNA, &drafts(), &["one"]),
         append(BERT, "INBOX", &["two"]),
         deliver(),
-    ])
+    ];
+    requests.extend(moving::fuzz::furniture(BERT));
+    encoded(requests)
 }
 
 /// Commands that change what [`furniture`] put there: for the fuzzer to begin with.
@@ -132,6 +134,7 @@ pub(crate) fn seeds() -> Vec<Bytes> {
         due: Timestamp(9),
         report: Some(Box::new(report)),
     });
+    requests.extend(moving::fuzz::seeds());
     // ids that furniture does not have
     encoded(requests).into_iter().map(|bytes| renumbered(&bytes)).collect()
 }
@@ -191,7 +194,7 @@ mod tests {
     #[test]
     fn mutated_commands_are_answered_and_leave_every_count_right() {
         let seeds = seeds();
-        assert_eq!(seeds.len(), 13);
+        assert_eq!(seeds.len(), 24);
         let mut random = StdRng::seed_from_u64(31);
         let mut decoded = 0;
         for round in 0..3_000 {

@@ -6,6 +6,7 @@
 mod arriving;
 pub(crate) mod digest;
 pub(crate) mod export;
+pub(super) mod fuzz;
 mod import;
 
 use std::time::Duration;
@@ -46,7 +47,7 @@ impl Step<'_> {
             MoveStep::Part { id } => self.part(id),
             MoveStep::Erase { id } => self.erase(id),
             MoveStep::Arrive { mailbox, id, from } => self.arrive(mailbox, id, from),
-            MoveStep::Import { id, step, part } => self.import(id, step, part, bodies),
+            MoveStep::Import { id, step, parts } => self.import(id, step, parts, bodies),
             MoveStep::Drop { id } => self.drop_arrival(id),
             MoveStep::Activate { id } => self.activate(id),
         }

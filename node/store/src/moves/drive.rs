@@ -202,8 +202,14 @@ impl Driver {
         carrier.frozen = true;
         carrier.round().await?;
         carrier.verify().await?;
-        self.link.mark(Mark::Switching).await?;
-        self.link.mark(Mark::Moved).await
+        match self.link.mark(Mark::Moved).await? {
+            // another driver marked it as running
+            Standing::Wanted => {
+                self.link.mark(Mark::Switching).await?;
+                self.link.mark(Mark::Moved).await
+            }
+            other => Ok(other),
+        }
     }
 
     /// The directory names the new store: the old one answers no more, then the new one begins.

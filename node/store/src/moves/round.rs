@@ -14,6 +14,9 @@ use crate::{
 /// Bytes of bodies in one portion; a larger one goes alone.
 const PORTION_BYTES: u64 = 4 << 20;
 
+/// Most portions of one step; bodies of the last round together are bounded by what may be left for it.
+const MAX_BUNDLE: usize = 16;
+
 /// What a round carried over.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Carried {
@@ -38,6 +41,8 @@ pub(super) struct Carrier<'a> {
     /// Folders that were equal on both sides in this state.
     verified: HashMap<FolderId, FolderState>,
     carried: Carried,
+    /// Portions that go with the next step.
+    bundle: Vec<Portion>,
     started: std::time::Duration,
     sum: u64,
 }
@@ -74,6 +79,7 @@ impl<'a> Carrier<'a> {
             folders,
             verified: HashMap::new(),
             carried: Carried::default(),
+            bundle: Vec::new(),
             started: link.now(),
             sum: 0,
         };
@@ -107,6 +113,7 @@ impl<'a> Carrier<'a> {
             self.import(Portion::Mailbox(state)).await?;
             self.mailbox = Some(state);
         }
+        self.flush().await?;
         Ok(self.carried)
     }
 
@@ -125,9 +132,23 @@ impl<'a> Carrier<'a> {
         }
     }
 
+    /// Takes a portion to the target; while the mailbox is frozen, with the others of the round: each way
+    /// there and back is time that somebody waits.
     async fn import(&mut self, part: Portion) -> Result<(), Halt> {
+        self.bundle.push(part);
+        if self.frozen && self.bundle.len() < MAX_BUNDLE {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), Halt> {
+        let parts = std::mem::take(&mut self.bundle);
+        if parts.is_empty() {
+            return Ok(());
+        }
         let (id, step) = (self.link.wish.id, self.step + 1);
-        match self.link.step(self.link.wish.to, MoveStep::Import { id, step, part }).await? {
+        match self.link.step(self.link.wish.to, MoveStep::Import { id, step, parts }).await? {
             Response::Done => self.step = step,
             other => return Err(unexpected(&other)),
         }
@@ -212,17 +233,9 @@ impl<'a> Carrier<'a> {
             let what = Export::Items { mailbox, folder, after };
             let Some(Exported::Items(items)) = self.source(what).await? else { return Ok(()) };
             let full = is_full(items.len());
-            let mut hashes: Vec<BodyHash> = items.iter().map(|item| item.body).collect();
-            hashes.sort_unstable();
-            hashes.dedup();
-            let what = Export::Unknown { bodies: hashes };
-            let Exported::Unknown(unknown) = self.link.export(self.link.wish.to, what).await?
-            else {
-                return Err(Halt::Again);
-            };
-            let unknown: HashSet<_> = unknown.into_iter().collect();
-            for portion in portions(items, &unknown) {
-                self.carry_portion(folder, portion, &unknown).await?;
+            let unknown = self.unknown(&items).await?;
+            for (portion, needed) in portions(items, unknown) {
+                self.carry_portion(folder, portion, &needed).await?;
             }
             if !full {
                 return Ok(());
@@ -230,16 +243,31 @@ impl<'a> Carrier<'a> {
         }
     }
 
+    /// Which bodies have to go along.
+    async fn unknown(&self, items: &[MovedItem]) -> Result<HashSet<BodyHash>, Halt> {
+        let bodies: HashSet<BodyHash> = items.iter().map(|item| item.body).collect();
+        if self.frozen {
+            // sending the few is faster than asking
+            return Ok(bodies);
+        }
+        let mut bodies: Vec<_> = bodies.into_iter().collect();
+        bodies.sort_unstable();
+        match self.link.export(self.link.wish.to, Export::Unknown { bodies }).await? {
+            Exported::Unknown(unknown) => Ok(unknown.into_iter().collect()),
+            _ => Err(Halt::Again),
+        }
+    }
+
     async fn carry_portion(
         &mut self,
         folder: FolderId,
         items: Vec<MovedItem>,
-        unknown: &HashSet<BodyHash>,
+        needed: &HashSet<BodyHash>,
     ) -> Result<(), Halt> {
         let Some(last) = items.last() else { return Ok(()) };
         let until = Position { modseq: last.modseq, uid: last.uid };
-        let needed = |item: &&MovedItem| unknown.contains(&item.body);
-        let (items, messages) = self.with_bodies(items, needed).await?;
+        let needs = |item: &&MovedItem| needed.contains(&item.body);
+        let (items, messages) = self.with_bodies(items, needs).await?;
         let bytes: u64 = messages.iter().map(|message| message.0.len() as u64).sum();
         let part = Portion::Items { folder, items: items.clone(), until, messages };
         match self.import(part).await {
@@ -330,32 +358,25 @@ impl<'a> Carrier<'a> {
     /// Compares both sides: folders that are equal now need not be compared again unless they change.
     /// When frozen, any difference is an error.
     pub(super) async fn verify(&mut self) -> Result<(), Halt> {
-        let (state, folders) = self.whole(false).await?;
-        let (there, folders_there) = self.whole(true).await?;
-        if self.frozen && (state != there || folders != folders_there) {
+        // what the source has not changed since it was equal is equal
+        let state = |sent: &Sent| sent.state.clone();
+        let open: Vec<FolderId> = self
+            .folders
+            .iter()
+            .filter(|(id, sent)| self.verified.get(*id) != state(sent).as_ref())
+            .map(|(id, _)| *id)
+            .collect();
+        let wholes = futures_util::future::try_join(self.whole(false), self.whole(true));
+        let (((state, folders), (there, folders_there)), digests) =
+            futures_util::future::try_join(wholes, self.digests(&open)).await?;
+        let equal = digests.iter().all(|(here, there)| here == there)
+            && (state, &folders) == (there, &folders_there);
+        if self.frozen && !equal {
             tracing::error!(target: "error", mailbox = ?self.link.wish.mailbox, ?state, ?there,
                 "a moved mailbox differs from the original");
             return Err(Halt::Never("the copy differs from the mailbox".into()));
         }
-        let open: Vec<FolderId> = folders
-            .iter()
-            .filter(|folder| self.verified.get(&folder.folder.id) != Some(*folder))
-            .map(|folder| folder.folder.id)
-            .collect();
-        for ids in open.chunks(MoveStep::PORTION) {
-            let wish = &self.link.wish;
-            let digests = |mailbox| Export::Digests { mailbox, folders: ids.to_vec() };
-            let (here, there) = futures_util::future::try_join(
-                self.link.export(wish.from, digests(wish.mailbox)),
-                self.link.export(wish.to, digests(wish.id.hidden())),
-            )
-            .await?;
-            let (Exported::Digests(here), Exported::Digests(there)) = (here, there) else {
-                return Err(Halt::Again);
-            };
-            if self.frozen && here != there {
-                return Err(Halt::Never("the copy differs from the mailbox".into()));
-            }
+        for (here, there) in digests {
             let there: HashSet<_> =
                 there.into_iter().map(|(folder, hash)| (folder.folder.id, hash)).collect();
             for (folder, hash) in here {
@@ -366,7 +387,29 @@ impl<'a> Carrier<'a> {
         }
         Ok(())
     }
+
+    /// Hashes of folders at the source and at the target.
+    async fn digests(&self, folders: &[FolderId]) -> Result<Vec<(Digests, Digests)>, Halt> {
+        let wish = &self.link.wish;
+        let mut all = Vec::new();
+        for ids in folders.chunks(MoveStep::PORTION) {
+            let what = |mailbox| Export::Digests { mailbox, folders: ids.to_vec() };
+            let (here, there) = futures_util::future::try_join(
+                self.link.export(wish.from, what(wish.mailbox)),
+                self.link.export(wish.to, what(wish.id.hidden())),
+            )
+            .await?;
+            let (Exported::Digests(here), Exported::Digests(there)) = (here, there) else {
+                return Err(Halt::Again);
+            };
+            all.push((here, there));
+        }
+        Ok(all)
+    }
 }
+
+/// States and hashes of folders.
+type Digests = Vec<(FolderState, [u8; 32])>;
 
 /// Whether there may be more behind a portion. What comes behind one that is not full is for the next
 /// round, or a mailbox that never rests would hold the driver here.
@@ -374,16 +417,24 @@ fn is_full(portion: usize) -> bool {
     portion >= MoveStep::PORTION
 }
 
-/// Cuts items so that the bodies that travel with each portion stay below [`PORTION_BYTES`].
-fn portions(items: Vec<MovedItem>, unknown: &HashSet<BodyHash>) -> Vec<Vec<MovedItem>> {
-    let mut portions: Vec<Vec<MovedItem>> = Vec::new();
+/// Items that go together, and the bodies that go along.
+type Cut = (Vec<MovedItem>, HashSet<BodyHash>);
+
+/// Cuts items so that the bodies that go along with each portion stay below [`PORTION_BYTES`]. A body goes
+/// along with the first item that has it.
+fn portions(items: Vec<MovedItem>, mut unknown: HashSet<BodyHash>) -> Vec<Cut> {
+    let mut portions: Vec<Cut> = Vec::new();
     let mut bytes = 0;
     for item in items {
-        let size = if unknown.contains(&item.body) { u64::from(item.size) } else { 0 };
+        let new = unknown.take(&item.body);
+        let size = new.map_or(0, |_| u64::from(item.size));
         match portions.last_mut() {
-            Some(last) if bytes + size <= PORTION_BYTES => last.push(item),
+            Some((last, needed)) if bytes + size <= PORTION_BYTES => {
+                last.push(item);
+                needed.extend(new);
+            }
             _ => {
-                portions.push(vec![item]);
+                portions.push((vec![item], new.into_iter().collect()));
                 bytes = 0;
             }
         }

@@ -1,4 +1,4 @@
-//! Portions of a mailbox that arrives, each checked as a whole before anything is written.
+//! Portions of a mailbox that arrives.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -43,7 +43,7 @@ impl Step<'_> {
         &mut self,
         id: MoveId,
         step: u64,
-        part: Portion,
+        parts: Vec<Portion>,
         bodies: &[NewBody],
     ) -> Outcome {
         let known = ArrivalRow::load(self.db, id)?.ok_or(Refusal::MoveOver)?;
@@ -53,8 +53,17 @@ impl Step<'_> {
         if step != known.step + 1 {
             return Err(Refusal::OutOfStep(known.step).into());
         }
-        let mut mailbox = self.mailbox(id.hidden())?;
-        self.import_part(&known, &mut mailbox, part, bodies)?;
+        // each portion is checked before it is written, but the last one may be refused
+        self.db.execute_batch("SAVEPOINT import")?;
+        let imported = parts.into_iter().try_for_each(|part| {
+            let mut mailbox = self.mailbox(id.hidden())?;
+            self.import_part(&known, &mut mailbox, part, bodies)
+        });
+        if let Err(stop) = imported {
+            self.db.execute_batch("ROLLBACK TO import; RELEASE import")?;
+            return Err(stop);
+        }
+        self.db.execute_batch("RELEASE import")?;
         cached(self.db, "UPDATE arrivals SET step = ?2 WHERE id = ?1")?
             .execute(params![id.0.to_be_bytes(), signed(step)])?;
         Ok(Response::Done)

@@ -15,6 +15,10 @@ fn prepared(seed: u64, changes: usize) -> (World, Arc<Mutex<Client>>) {
     (world, client)
 }
 
+fn is_read(name: &str) -> bool {
+    ["export", "read", "digests"].contains(&name)
+}
+
 /// What a move asks when nothing goes wrong.
 async fn questions(seed: u64, changes: usize) -> Vec<&'static str> {
     let (world, _) = prepared(seed, changes);
@@ -26,14 +30,13 @@ async fn questions(seed: u64, changes: usize) -> Vec<&'static str> {
 #[tokio::test]
 async fn a_driver_that_dies_at_any_question_is_followed_by_one_that_goes_on() {
     let names = questions(1, 25).await;
-    assert!(names.len() > 40, "{names:?}");
+    assert!(names.len() > 30, "{names:?}");
     for kind in ["leave", "arrive", "import items", "freeze", "mark moved", "part", "activate"] {
         assert!(names.contains(&kind), "{kind} is not tried: {names:?}");
     }
     for (number, name) in names.iter().enumerate() {
         // of questions that change nothing, a sample
-        let reads = ["export", "read", "digests"].contains(name);
-        let faults = match reads {
+        let faults = match is_read(name) {
             true if number % 4 == 0 => vec![Fault::Before(number + 1)],
             true => vec![],
             false => vec![Fault::Before(number + 1), Fault::After(number + 1)],
@@ -58,6 +61,10 @@ async fn a_move_that_is_cancelled_at_any_question_leaves_the_mailbox_where_it_be
     let names = questions(2, 15).await;
     let switched = names.iter().position(|name| *name == "mark moved").unwrap() + 1;
     for number in 1..=names.len() {
+        // of questions that change nothing, a sample
+        if is_read(names[number - 1]) && number % 3 > 0 {
+            continue;
+        }
         let (world, client) = prepared(2, 15);
         let wish = world.wish(1, ADA, 2);
         let changing = client.clone();
@@ -110,7 +117,7 @@ async fn a_cancelled_move_that_loses_a_question_while_it_is_undone_is_undone_all
 #[tokio::test]
 async fn a_store_that_restarts_at_any_question_goes_on_where_it_was() {
     let names = questions(5, 10).await;
-    for number in (1..=names.len()).step_by(3) {
+    for number in (1..=names.len()).step_by(5) {
         let (world, client) = prepared(5, 10);
         let wish = world.wish(1, ADA, 2);
         let changing = client.clone();

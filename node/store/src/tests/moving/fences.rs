@@ -30,7 +30,7 @@ async fn two_drivers_of_one_move_do_not_harm_each_other() {
                 let step = Request::Moving(MoveStep::Import {
                     id: wish.id,
                     step: asked as u64,
-                    part: crate::Portion::FoldersGone(Vec::new()),
+                    parts: vec![crate::Portion::FoldersGone(Vec::new())],
                 });
                 inner.bench(2).request(step);
             }

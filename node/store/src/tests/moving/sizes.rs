@@ -7,21 +7,27 @@ use parking_lot::Mutex;
 use super::*;
 use crate::{FlagChange, MoveEnd};
 
-fn fill(bench: &mut Bench, folder: &str, items: usize) {
-    for thousand in 0..items / 1000 {
-        let messages = (0..1000)
-            .map(|number| {
-                new_item(format!("Subject: {thousand}/{number}\r\n\r\n").as_bytes(), 8, &[])
-            })
-            .collect();
-        bench.done(Request::Append { mailbox: ADA, folder: folder.into(), messages });
+/// Of a large body: four of them are more than one portion.
+const SIZE: usize = 5 << 18;
+
+/// A thousand messages, and copies of them until there are so many thousand.
+fn fill(bench: &mut Bench, folder: &str, thousands: u32) {
+    let messages =
+        (0..1000).map(|number| new_item(format!("Subject: {number}\r\n\r\n").as_bytes(), 8, &[]));
+    let (mailbox, to) = (ADA, folder.to_owned());
+    bench.done(Request::Append { mailbox, folder: to.clone(), messages: messages.collect() });
+    let there = bench.folder(ADA, folder);
+    let uids = UidSet(vec![(there.uid_next - 1000, there.uid_next - 1)]);
+    for _ in 1..thousands {
+        let (folder, uids, to) = (there.id, uids.clone(), to.clone());
+        bench.done(Request::Copy { mailbox, folder, uids, to });
     }
 }
 
 #[tokio::test]
 async fn a_folder_of_twenty_thousand_items_loses_tombstones_while_it_is_copied() {
     let world = World::new(2);
-    world.with(|inner| fill(inner.bench(1), "INBOX", 20_000));
+    world.with(|inner| fill(inner.bench(1), "INBOX", 20));
     let wish = world.wish(1, ADA, 2);
     let asked = Arc::new(Mutex::new(0));
     let count = asked.clone();
@@ -36,7 +42,7 @@ async fn a_folder_of_twenty_thousand_items_loses_tombstones_while_it_is_copied()
                 inner.bench(1).done(Request::Expunge { mailbox: ADA, folder: inbox, uids });
             }
             for round in 0..3 {
-                fill(inner.bench(1), "INBOX", 10_000);
+                fill(inner.bench(1), "INBOX", 10);
                 let first = 20_000 + round * 10_000;
                 let uids = (first..first + 10_000).filter(|uid| uid % 2 == 0);
                 let uids = Some(UidSet::from_uids(uids));
@@ -66,7 +72,9 @@ async fn large_bodies_and_one_body_in_many_items_arrive_whole_and_once() {
         let quota = Quota::default();
         inner.bench(1).done(Request::CreateMailbox { mailbox: ADA, quota });
         for number in 0..4_u8 {
-            let body = vec![b'a' + number; 3 << 20];
+            let mut body = vec![b'a' + number; SIZE];
+            // lines of usual length
+            body.iter_mut().skip(70).step_by(72).for_each(|byte| *byte = b'\n');
             let messages = vec![new_item(&body, 0, &[])];
             inner.bench(1).done(Request::Append { mailbox: ADA, folder: "Sent".into(), messages });
         }
@@ -92,14 +100,16 @@ async fn large_bodies_and_one_body_in_many_items_arrive_whole_and_once() {
         assert_eq!(archive.exists, 200);
         for item in inner.bench(2).items(ADA, archive.id).into_iter().take(4) {
             let body = Request::Body { mailbox: ADA, body: item.body };
-            assert!(matches!(inner.bench(2).request(body), Response::Body(body) if body.len() == 3 << 20));
+            assert!(
+                matches!(inner.bench(2).request(body), Response::Body(body) if body.len() == SIZE)
+            );
         }
         let refused = inner.bench(2).request(deliver(vec![local(ADA)], vec![], "x"));
         assert!(matches!(refused, Response::Refused(crate::Refusal::OverQuota(_))));
     });
     let files: u64 =
         std::fs::read_dir(path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
-    assert!(files < 4 * (3 << 20) + 100_000, "bodies were sent more than once: {files}");
+    assert!(files < 4 * SIZE as u64 + 100_000, "bodies were sent more than once: {files}");
     world.check();
 }
 
@@ -110,7 +120,7 @@ async fn names_that_folders_exchange_arrive_as_they_are() {
         let (from, to) = (from.into(), to.into());
         inner.bench(1).done(Request::RenameFolder { mailbox: ADA, from, to });
     };
-    world.with(|inner| fill(inner.bench(1), "Sent", 1000));
+    world.with(|inner| fill(inner.bench(1), "Sent", 1));
     let wish = world.wish(1, ADA, 2);
     let mut asked = 0;
     world.meanwhile(move |inner| {
