@@ -371,7 +371,7 @@ impl Directory {
 
     /// Moves of mailboxes: all open ones, and the last finished ones; in no particular order.
     pub fn moves(&self) -> Vec<MailboxMove> {
-        self.read(|index| index.moves.clone())
+        self.read(|index| index.moves.values().cloned().collect())
     }
 
     /// Nodes that were removed.

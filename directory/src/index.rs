@@ -72,7 +72,7 @@ pub(crate) struct Index {
     by_name: BTreeSet<(String, AccountId)>,
     arena: Arena,
     pub(crate) configuration: Configuration,
-    pub(crate) moves: Vec<MailboxMove>,
+    pub(crate) moves: BTreeMap<u128, MailboxMove>,
     ephemerals: HashMap<String, HashMap<Vec<u8>, Ephemeral>>,
 }
 

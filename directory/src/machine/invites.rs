@@ -12,7 +12,7 @@ use crate::{
     StoreInfo, key, name,
 };
 
-/// Invitations that are kept. Of more, the ones that expired first are forgotten.
+/// Invitations that are kept. Of more, those are forgotten that are used, taken back or expired, the oldest first.
 const MAX_INVITES: usize = 1_000;
 /// Largest verifier in bytes.
 const MAX_VERIFIER: usize = 256;
@@ -49,14 +49,18 @@ impl Step<'_> {
     }
 
     fn make_room_for_invite(&mut self) -> Res<()> {
-        let mut all: Vec<Invite> = rows::all(self.db, "invite")?;
-        if all.len() < MAX_INVITES {
+        let sql = "select count(*) from invite";
+        let number: i64 = self.db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        if number.unsigned_abs() < MAX_INVITES as u64 {
             return Ok(());
         }
-        all.sort_by_key(|invite| (invite.expires, invite.id));
+        let mut all: Vec<Invite> = rows::all(self.db, "invite")?;
+        let open =
+            |invite: &Invite| invite.expires > self.at && invite.used.is_none() && !invite.revoked;
+        all.sort_by_key(|invite| (open(invite), invite.expires, invite.id));
         let surplus = all.len() + 1 - MAX_INVITES;
         for invite in all.iter().take(surplus) {
-            if invite.expires > self.at && invite.used.is_none() && !invite.revoked {
+            if open(invite) {
                 return Err(invalid(format!("there are {MAX_INVITES} open invitations")).into());
             }
             self.db.prepare_cached("delete from invite where id = ?")?.execute([invite.id])?;

@@ -23,7 +23,8 @@ pub(super) fn index(db: &Connection) -> Result<Index> {
         index.put_account(super::schema::decode::<Account>("account", data)?);
     }
     index.set_configuration(configuration(db)?);
-    index.moves = rows::all(db, "move")?;
+    index.moves =
+        rows::all::<crate::MailboxMove>(db, "move")?.into_iter().map(|m| (m.id, m)).collect();
     let mut statement = db.prepare("select space, key, value, expires from ephemeral")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
@@ -81,7 +82,7 @@ pub(super) fn follow(db: &Connection, live: &Live, effect: &Effect) -> Result<()
     if effect.domains || effect.configuration {
         live.tell(Update::Configuration);
     }
-    if effect.moves {
+    if !effect.moves.is_empty() {
         live.tell(Update::Moves);
     }
     let spaces: std::collections::BTreeSet<&String> =
@@ -107,7 +108,10 @@ fn follow_parts(db: &Connection, live: &Live, effect: &Effect) -> Result<()> {
         ephemerals.push((space.clone(), key.clone(), row));
     }
     let configuration = effect.configuration.then(|| configuration(db)).transpose()?;
-    let moves = effect.moves.then(|| rows::all(db, "move")).transpose()?;
+    let mut moves = Vec::with_capacity(effect.moves.len());
+    for id in &effect.moves {
+        moves.push((*id, rows::mailbox_move(db, *id)?));
+    }
     let mut index = live.index.write();
     for (id, account) in accounts {
         match account {
@@ -123,8 +127,11 @@ fn follow_parts(db: &Connection, live: &Live, effect: &Effect) -> Result<()> {
             None => index.remove_ephemeral(&space, &key),
         }
     }
-    if let Some(moves) = moves {
-        index.moves = moves;
+    for (id, item) in moves {
+        match item {
+            Some(item) => drop(index.moves.insert(id, item)),
+            None => drop(index.moves.remove(&id)),
+        }
     }
     if let Some(configuration) = configuration {
         index.set_configuration(configuration);

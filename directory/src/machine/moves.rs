@@ -76,7 +76,7 @@ impl Step<'_> {
             changed,
             encode(item)?
         ])?;
-        self.effect.moves = true;
+        self.effect.moves.insert(item.id);
         Ok(())
     }
 
@@ -123,8 +123,13 @@ impl Step<'_> {
     fn forget_old_moves(&mut self) -> Res<()> {
         let sql = "delete from move where id in (
                        select id from move where open = 0
-                       order by changed desc, id desc limit -1 offset ?)";
-        self.db.prepare_cached(sql)?.execute([MAX_FINISHED])?;
+                       order by changed desc, id desc limit -1 offset ?) returning id";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let mut forgotten = statement.query([MAX_FINISHED])?;
+        while let Some(row) = forgotten.next()? {
+            let id = row.get_ref(0)?.as_blob().unwrap_or_default();
+            self.effect.moves.extend(id.try_into().ok().map(u128::from_be_bytes));
+        }
         Ok(())
     }
 

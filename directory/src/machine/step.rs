@@ -42,8 +42,8 @@ pub(crate) struct Effect {
     pub(crate) accounts: BTreeSet<AccountId>,
     pub(crate) domains: bool,
     pub(crate) configuration: bool,
-    /// Moves of mailboxes changed.
-    pub(crate) moves: bool,
+    /// Moves of mailboxes that changed or were forgotten.
+    pub(crate) moves: BTreeSet<u128>,
     /// What the node that joined became.
     pub(crate) joined: Option<Joined>,
     pub(crate) ephemerals: BTreeSet<(String, Vec<u8>)>,
@@ -61,7 +61,7 @@ impl Effect {
         self.ephemerals.extend(other.ephemerals);
         self.domains |= other.domains;
         self.configuration |= other.configuration;
-        self.moves |= other.moves;
+        self.moves.extend(other.moves);
     }
 }
 

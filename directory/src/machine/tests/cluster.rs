@@ -135,17 +135,25 @@ fn stores_of_joined_nodes_get_the_replicas_that_the_settings_say() {
 #[test]
 fn open_invitations_are_bounded_and_old_ones_make_room() {
     let mut lab = cluster();
+    let far = 1_000 * MINUTE;
+    let invite_id = |number: u32| {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        id
+    };
     let numbered = |number: u32, expires: u64| {
         let Change::PutInvite(mut invite) = invite(0, expires, None) else { unreachable!() };
-        invite.id[..4].copy_from_slice(&number.to_be_bytes());
+        invite.id = invite_id(number);
         Change::PutInvite(invite)
     };
-    let many =
-        |expires: u64, from: u32| (from..from + 1_000).map(|n| numbered(n, expires)).collect();
-    lab.ok(Change::All(many(1, 0)));
-    lab.ok(Change::All(many(1_000 * MINUTE, 5_000)));
+    lab.ok(Change::All((0..2).map(|number| numbered(number, 1)).collect()));
+    lab.ok(Change::All((2..1_000).map(|number| numbered(number, far)).collect()));
+    lab.ok(Change::All((1_000..1_002).map(|number| numbered(number, far)).collect()));
     assert_eq!(lab.live.index.read().configuration.invites.len(), 1_000);
-    assert!(lab.run(numbered(9_999, 1_000 * MINUTE)).is_err());
+    assert!(lab.run(numbered(1_002, far)).is_err());
+    lab.ok(Change::RevokeInvite(invite_id(500)));
+    lab.ok(numbered(1_002, far));
+    assert_eq!(lab.live.index.read().configuration.invites.len(), 1_000);
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn state(number: u128, state: MoveState) -> Change {
 }
 
 fn of(lab: &Lab, number: u128) -> MailboxMove {
-    lab.live.index.read().moves.iter().find(|item| item.id == number).unwrap().clone()
+    lab.live.index.read().moves.get(&number).unwrap().clone()
 }
 
 fn whereabouts(lab: &Lab, number: u128) -> u64 {
