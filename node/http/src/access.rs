@@ -160,15 +160,13 @@ pub(crate) async fn enforce(
 
 fn admit(context: &Context, request: &Request) -> Result<Option<Caller>, Problem> {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let need = path
-        .and_then(|path| api::need(request.method(), path))
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "no_such_operation",
-                "there is no such operation",
-            )
-        })?;
+    let need = path.and_then(|path| api::need(request.method(), path)).ok_or_else(|| {
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "no_such_operation",
+            "there is no such operation",
+        )
+    })?;
     let caller = authenticate(context, request)?;
     if bearer(request).is_none() {
         headers::check_same_origin(request.method(), request.uri(), request.headers())?;

@@ -271,11 +271,11 @@ async fn a_node_that_joined_closes_the_door_and_one_that_was_refused_may_try_aga
     let closed = world.post("/join", &cookie, joining()).await;
     assert_eq!(closed.status(), StatusCode::NOT_IMPLEMENTED, "nobody opened the door");
 
-    let refuses = Some("the invite was used already: make a new one");
-    world.setup.join_by(Arc::new(FakeCluster { refuses, ..FakeCluster::default() }));
+    let reason = "the invite was used already: make a new one";
+    world.setup.join_by(Arc::new(FakeCluster { refuses: Some(reason), ..FakeCluster::default() }));
     let problem = world.post("/join", &cookie, joining()).await;
     assert_eq!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(json(problem).await["message"], refuses.unwrap());
+    assert_eq!(json(problem).await["message"], reason);
     assert_eq!(world.stage(&cookie).await, "form");
 
     let world = World::new().await;
