@@ -17,6 +17,7 @@ mod accounts;
 mod cluster;
 mod cluster_screen;
 mod order;
+pub(crate) use order::Confirm;
 mod output;
 mod selfcheck;
 pub(crate) mod setup;
@@ -144,6 +145,9 @@ pub(crate) async fn dispatch(arguments: Arguments) -> Result<()> {
             return crate::run::run(&data, &run).await;
         }
         Command::Setup(setup) => return setup::setup(&data, setup).await,
+        Command::Cluster(cluster::ClusterCommand::Recover(recover)) => {
+            return crate::recover::command(&data, recover, json).await;
+        }
         Command::Join(join) => return crate::join::command(&data, join, json).await,
         Command::Openapi => {
             say!("{}", posthouse_http::openapi().trim_end());

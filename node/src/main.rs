@@ -9,6 +9,7 @@ mod format;
 mod identity;
 mod join;
 mod logging;
+mod recover;
 mod run;
 mod start;
 

@@ -121,6 +121,8 @@ Example, with two nodes of which the first is lost:
         #[command(flatten)]
         confirm: Confirm,
     },
+    /// Go on alone with the directory when most of its voters are lost for good. This node must not be running.
+    Recover(crate::recover::RecoverArguments),
 }
 
 pub(super) async fn cluster(session: &Session, command: ClusterCommand) -> Result<()> {
@@ -148,6 +150,8 @@ pub(super) async fn cluster(session: &Session, command: ClusterCommand) -> Resul
 
 async fn change(session: &Session, command: ClusterCommand) -> Result<()> {
     match command {
+        // needs no running node; see `dispatch`
+        ClusterCommand::Recover(_) => Ok(()),
         ClusterCommand::Remove { node, force, confirm } => {
             let order = ClusterOrder::Remove { node: session.node_id(&node).await?, force };
             session.order(order, confirm, &format!("{node} is being removed.")).await

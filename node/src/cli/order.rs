@@ -11,13 +11,34 @@ use super::{Session, output::visible};
 
 /// Whether to do it.
 #[derive(Clone, Copy, Debug, Args)]
-pub(super) struct Confirm {
+pub(crate) struct Confirm {
     /// Only say what would be done.
     #[arg(long)]
     dry_run: bool,
     /// Do it without asking.
     #[arg(long, short)]
     yes: bool,
+}
+
+impl Confirm {
+    /// Whether to do it, after what it means has been said; asks where that is left open.
+    pub(crate) fn given(self, json: bool) -> Result<bool> {
+        match (self.dry_run, self.yes) {
+            (true, _) => Ok(false),
+            (false, true) => Ok(true),
+            (false, false) => asks(json),
+        }
+    }
+}
+
+fn asks(json: bool) -> Result<bool> {
+    if json || !std::io::stdin().is_terminal() {
+        bail!("nothing was changed: add --yes to do it without being asked, or --dry-run");
+    }
+    eprint!("Go on? [y/N] ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 impl Session {
@@ -63,13 +84,7 @@ impl Session {
     }
 
     fn asks(&self) -> Result<bool> {
-        if self.json || !std::io::stdin().is_terminal() {
-            bail!("nothing was changed: add --yes to do it without being asked, or --dry-run");
-        }
-        eprint!("Go on? [y/N] ");
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line)?;
-        Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        asks(self.json)
     }
 
     /// The state of the cluster.

@@ -30,21 +30,7 @@ impl Cluster {
 
     /// Whether settings can be changed; the error says why not.
     pub(super) fn writable(&self) -> Result<(), String> {
-        if self.parts.directory.status().quorum {
-            return Ok(());
-        }
-        let silent: Vec<String> = self
-            .links
-            .peers()
-            .iter()
-            .filter(|peer| !peer.reachable)
-            .map(|peer| peer.node.to_string())
-            .collect();
-        let missing = match silent.is_empty() {
-            true => String::new(),
-            false => format!(" ({} cannot be reached)", silent.join(", ")),
-        };
-        Err(format!("this node reaches no majority of the cluster{missing}"))
+        self.parts.directory.read_only_reason().map_or(Ok(()), Err)
     }
 
     async fn make_invite(

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use posthouse_cluster::GroupId;
-use posthouse_directory::{StoreInfo, Update};
+use posthouse_directory::{StoreInfo, Update, key};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Cluster;
@@ -22,6 +22,8 @@ pub(super) async fn run(cluster: Arc<Cluster>) {
             tracing::error!(target: "error", "certificates between nodes: {error:#}");
         }
         cluster.follow_stores().await;
+        let rate = cluster.parts.directory.integer(key::CLUSTER_RESEED_RATE);
+        cluster.node.set_snapshot_rate(if rate == 0 { u64::MAX } else { rate });
         let tick = clock.sleep(INTERVAL);
         tokio::pin!(tick);
         loop {

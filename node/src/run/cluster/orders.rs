@@ -326,7 +326,6 @@ impl Cluster {
         plan.warnings.push(
             "what the lost replicas had acknowledged and this one had not received is missing: the log says from which entry on".into(),
         );
-        plan.warnings.push("the lost replicas must not come back: remove their nodes".into());
         Ok(())
     }
 
