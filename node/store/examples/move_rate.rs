@@ -177,7 +177,7 @@ async fn work(
     while !stop.load(Ordering::SeqCst) {
         number += 1;
         let request = if number % 2 == 0 {
-            let messages = vec![message(usize::MAX - number, 4)];
+            let messages = vec![message(1_000_000_000 + number, 4)];
             Request::Append { mailbox: MAILBOX, folder: "INBOX".into(), messages }
         } else {
             Request::SetFlags {

@@ -31,16 +31,24 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Sleeps so long that `sum` bytes since `started` are not too many.
-    pub(super) async fn wait(self, link: &Link, started: Duration, sum: u64) {
+    /// Sleeps until so many bytes more are not too many. Moves that share `next` share the rate.
+    pub(super) async fn wait(self, link: &Link, next: &Next, bytes: u64) {
         let Some(rate) = self.bytes_per_second.filter(|rate| *rate > 0) else { return };
-        let due = Duration::from_secs_f64(sum as f64 / rate as f64);
-        let early = due.saturating_sub(link.now().saturating_sub(started));
-        if !early.is_zero() {
-            link.env.clock.sleep(early).await;
+        let now = link.now();
+        let due = {
+            let mut next = next.0.lock();
+            *next = (*next).max(now) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+            *next
+        };
+        if due > now {
+            link.env.clock.sleep(due.saturating_sub(now)).await;
         }
     }
 }
+
+/// When the next bytes may be copied.
+#[derive(Clone, Default)]
+pub(super) struct Next(Arc<Mutex<Duration>>);
 
 /// How a move ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +71,7 @@ pub enum MoveError {
 pub struct Driver {
     link: Link,
     pace: Pace,
+    next: Next,
     /// When this driver froze the mailbox.
     froze: Mutex<Option<Duration>>,
 }
@@ -80,7 +89,13 @@ impl Driver {
         let progress = Progress { id: Some(wish.id), ..Progress::default() };
         let progress = Arc::new(Mutex::new(progress));
         let link = Link { places, ledger, env, wish, mine, progress };
-        Self { link, pace, froze: Mutex::new(None) }
+        Self { link, pace, next: Next::default(), froze: Mutex::new(None) }
+    }
+
+    /// Shares its rate with others.
+    pub(super) fn sharing(mut self, next: Next) -> Self {
+        self.next = next;
+        self
     }
 
     /// How far it is; kept up to date while it is driven.
@@ -94,11 +109,11 @@ impl Driver {
         let mut reason = None;
         for _ in 0..LOOKS {
             let halt = match self.advance(standing, reason.as_deref()).await {
-                Ok(Next::End(end)) => {
+                Ok(Then::End(end)) => {
                     self.link.note(|progress| progress.phase = Phase::Over);
                     return Ok(end);
                 }
-                Ok(Next::Look(now)) => {
+                Ok(Then::Look(now)) => {
                     standing = now;
                     continue;
                 }
@@ -138,10 +153,10 @@ impl Driver {
         }
     }
 
-    async fn advance(&self, standing: Standing, reason: Option<&str>) -> Result<Next, Halt> {
+    async fn advance(&self, standing: Standing, reason: Option<&str>) -> Result<Then, Halt> {
         match standing {
             Standing::Unknown => Err(Halt::Later("the directory does not know the move".into())),
-            Standing::Wanted => self.carry_over().await.map(Next::Look),
+            Standing::Wanted => self.carry_over().await.map(Then::Look),
             Standing::Moved => self.finish().await,
             Standing::Ending | Standing::Ended => self.undo(standing, reason).await,
         }
@@ -166,7 +181,7 @@ impl Driver {
         link.note(|progress| progress.phase = Phase::Copying);
         let (mailbox, id, from) = (wish.mailbox, wish.id, wish.from);
         link.step(wish.to, MoveStep::Arrive { mailbox, id, from }).await?;
-        let mut carrier = Carrier::resume(link, self.pace).await?;
+        let mut carrier = Carrier::resume(link, self.pace, self.next.clone()).await?;
         let mut rounds = 0;
         while !frozen {
             let carried = carrier.round().await?;
@@ -213,7 +228,7 @@ impl Driver {
     }
 
     /// The directory names the new store: the old one answers no more, then the new one begins.
-    async fn finish(&self) -> Result<Next, Halt> {
+    async fn finish(&self) -> Result<Then, Halt> {
         let (link, wish) = (&self.link, &self.link.wish);
         let id = wish.id;
         link.depart(MoveStep::Part { id }).await?;
@@ -223,7 +238,7 @@ impl Driver {
         link.clear(wish.from, MoveStep::Erase { id }).await?;
         tracing::info!(target: "operation", mailbox = ?wish.mailbox, from = wish.from.0, to = wish.to.0,
             "a mailbox was moved");
-        Ok(Next::End(MoveEnd::Moved))
+        Ok(Then::End(MoveEnd::Moved))
     }
 
     fn note_frozen(&self) {
@@ -235,7 +250,7 @@ impl Driver {
     }
 
     /// The mailbox stays: it is used again at once, then the target is cleared.
-    async fn undo(&self, standing: Standing, reason: Option<&str>) -> Result<Next, Halt> {
+    async fn undo(&self, standing: Standing, reason: Option<&str>) -> Result<Then, Halt> {
         let (link, wish) = (&self.link, &self.link.wish);
         let id = wish.id;
         link.note(|progress| progress.phase = Phase::Undoing);
@@ -248,12 +263,12 @@ impl Driver {
             let mark = reason.map_or(Mark::Ended, |reason| Mark::Failed(reason.to_owned()));
             link.mark(mark).await?;
         }
-        Ok(Next::End(MoveEnd::Stayed))
+        Ok(Then::End(MoveEnd::Stayed))
     }
 }
 
 /// What follows a stretch of a move.
-enum Next {
+enum Then {
     /// The directory says something new.
     Look(Standing),
     /// Nothing.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Export, Exported, FolderState, MailboxState, MoveStep, MovedItem, Portion, Position,
-    drive::Pace,
+    drive::{Next, Pace},
     link::{Halt, Link, unexpected},
 };
 use crate::{
@@ -32,6 +32,7 @@ pub(super) struct Carried {
 pub(super) struct Carrier<'a> {
     link: &'a Link,
     pace: Pace,
+    next: Next,
     /// The mailbox does not change any more: no limits.
     pub frozen: bool,
     step: u64,
@@ -43,8 +44,6 @@ pub(super) struct Carrier<'a> {
     carried: Carried,
     /// Portions that go with the next step.
     bundle: Vec<Portion>,
-    started: std::time::Duration,
-    sum: u64,
 }
 
 /// What the target has of a folder.
@@ -59,7 +58,7 @@ struct Sent {
 
 impl<'a> Carrier<'a> {
     /// Goes on where the target is.
-    pub(super) async fn resume(link: &'a Link, pace: Pace) -> Result<Self, Halt> {
+    pub(super) async fn resume(link: &'a Link, pace: Pace, next: Next) -> Result<Self, Halt> {
         let what = Export::Arrival { id: link.wish.id };
         let Exported::Arrival(arrival) = link.export(link.wish.to, what).await? else {
             return Err(Halt::Again);
@@ -72,6 +71,7 @@ impl<'a> Carrier<'a> {
         let carrier = Self {
             link,
             pace,
+            next,
             frozen: false,
             step: arrival.step,
             answers: arrival.answers,
@@ -80,8 +80,6 @@ impl<'a> Carrier<'a> {
             verified: HashMap::new(),
             carried: Carried::default(),
             bundle: Vec::new(),
-            started: link.now(),
-            sum: 0,
         };
         let there = carrier.whole(true).await?.0.usage;
         link.note(|progress| (progress.items, progress.bytes) = (there.items, there.bytes));
@@ -281,8 +279,7 @@ impl<'a> Carrier<'a> {
         self.sent(folder).items = until;
         self.count(&items, bytes);
         if !self.frozen {
-            self.sum += bytes;
-            self.pace.wait(self.link, self.started, self.sum).await;
+            self.pace.wait(self.link, &self.next, bytes).await;
         }
         Ok(())
     }

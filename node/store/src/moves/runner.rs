@@ -14,6 +14,7 @@ use posthouse_cluster::{Environment, GroupId};
 
 use super::{
     Driver, Export, Exported, Ledger, MoveError, MoveId, Pace, Places, Progress, Standing, Wish,
+    drive::Next,
 };
 use crate::{Call, Request, RequestId, Response};
 
@@ -29,7 +30,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub struct RunnerOptions {
     /// Mailboxes that are copied at the same time by this node, at least 1.
     pub at_once: usize,
-    /// How fast each is copied.
+    /// How fast all of them together are copied.
     pub pace: Pace,
 }
 
@@ -57,6 +58,7 @@ struct Inner {
     running: Mutex<BTreeMap<MoveId, Arc<Mutex<Progress>>>>,
     waiting: Mutex<HashMap<MoveId, Wait>>,
     stopped: AtomicBool,
+    next: Next,
 }
 
 /// A move that cannot go on at the moment.
@@ -84,6 +86,7 @@ impl MoveRunner {
             running: Mutex::default(),
             waiting: Mutex::default(),
             stopped: AtomicBool::new(false),
+            next: Next::default(),
         };
         let runner = Self { inner: Arc::new(inner) };
         let task = runner.clone();
@@ -187,7 +190,8 @@ impl MoveRunner {
             wish,
             options.pace,
             mine,
-        );
+        )
+        .sharing(inner.next.clone());
         running.insert(wish.id, driver.progress());
         drop(running);
         let runner = self.clone();

@@ -4,10 +4,11 @@ mod client;
 mod crashes;
 mod fences;
 mod model;
+mod running;
 mod sizes;
 mod world;
 
 use super::*;
-use crate::{Mark, MoveId};
+use crate::{Mark, MoveId, Standing};
 use client::Client;
 use world::{Fault, World};
