@@ -149,7 +149,9 @@ async fn commits(group: &Group, proposers: usize, time: Duration) {
 
 fn spread(mut waits: Vec<Duration>) -> String {
     waits.sort_unstable();
-    let at = |part: usize| waits.get(waits.len().saturating_sub(1) * part / 100);
+    let at = |part: usize| {
+        waits.get(waits.len().saturating_sub(1) * part / 100).copied().unwrap_or_default()
+    };
     format!("p50 {:.1?}, p99 {:.1?}, max {:.1?}", at(50), at(99), at(100))
 }
 

@@ -15,7 +15,7 @@ use crate::{
     common::{Ledger, ledger_path},
     log::LogOptions,
     network::{LinkError, Service},
-    raft::{LogId, Vote, wire::Question},
+    raft::{LogId, Vote, timing::Timing, wire::Question},
 };
 
 #[path = "../../examples/local/mod.rs"]
@@ -423,4 +423,32 @@ async fn who_is_left_over_goes_on_alone_when_told_and_says_what_may_be_missing()
     assert_eq!(third.content(), [b"one", b"two"]);
     let nothing = third.node.force_members(GroupId(77)).await;
     assert!(matches!(nothing, Err(ForceError::Nothing(_))), "{nothing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timings_follow_the_round_trip_and_a_far_group_is_steady() {
+    let (switch, members) = voters(3).await;
+    members[0].group.submit(word("one")).await.unwrap();
+    let class = |milliseconds| Timing::of(Duration::from_millis(milliseconds));
+    let all = |timing| {
+        let groups: Vec<_> = members.iter().map(|member| &member.group).collect();
+        async move || groups.iter().all(|group| *group.inner.timing.read() == timing)
+    };
+    assert!(all(class(1))().await);
+    switch.delay(Duration::from_millis(75));
+    until("all are slower", all(class(150))).await;
+    members[1].group.submit(word("two")).await.unwrap();
+    let lead = leader(&members).await;
+    let term = lead.group.status().term;
+    for _ in 0..10 {
+        let start = Instant::now();
+        members[2].group.submit(word("x")).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+    assert_eq!(lead.group.status().term, term);
+    switch.delay(Duration::ZERO);
+    until("all are fast again", all(class(1))).await;
+    members[0].group.submit(word("three")).await.unwrap();
+    members[1].group.read_barrier().await.unwrap();
+    assert_eq!(members[1].content().len(), 13);
 }

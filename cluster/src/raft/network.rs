@@ -25,6 +25,10 @@ use crate::{
     network::{LinkError, Network, Service},
 };
 
+/// How long a member may take to write entries. Asking again makes a slow disk slower; that a
+/// connection is broken is known before.
+const WRITTEN: Duration = Duration::from_secs(2);
+
 /// The peers of one group.
 #[derive(Clone)]
 pub(crate) struct Peers {
@@ -78,7 +82,11 @@ impl RaftNetworkV2<Types> for Peer {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        let answer = self.ask(&Question::Append(request), option.hard_ttl()).await?;
+        let patience = match request.entries.is_empty() {
+            true => option.hard_ttl(),
+            false => WRITTEN.max(option.hard_ttl()),
+        };
+        let answer = self.ask(&Question::Append(request), patience).await?;
         wire::decode_appended(answer).map_err(unreadable)
     }
 
