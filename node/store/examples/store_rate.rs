@@ -1,7 +1,7 @@
 //! How many deliveries and fetches a store does per second: `store_rate FOLDER [SECONDS]`.
 //!
-//! Deliveries of 20 KiB by 16 writers, each to one of 16 mailboxes; then the bodies are fetched by 16
-//! readers. FOLDER must be empty or missing. Prints one line of JSON.
+//! Deliveries of 20 KiB by 16 writers, each to one of 16 mailboxes; then 16 sessions select, change a flag
+//! of one message, and fetch bodies. FOLDER must be empty or missing. Prints one line of JSON.
 
 use std::{
     path::PathBuf,
@@ -14,8 +14,8 @@ use std::{
 
 use posthouse_cluster::{Environment, GroupId, Node, NodeId, NodeOptions};
 use posthouse_store::{
-    Envelope, Item, LocalRecipient, MailboxId, Message, Parts, Quota, Request, Response, Store,
-    StoreOptions, UidSet,
+    DeliveryId, Envelope, FlagChange, Flags, Item, LocalRecipient, MailboxId, Message, Parts,
+    Quota, Request, Response, Store, StoreOptions, Stores, UidSet,
 };
 use uuid::Uuid;
 
@@ -23,6 +23,9 @@ use uuid::Uuid;
 const SESSIONS: u128 = 16;
 /// Length of a message in bytes.
 const SIZE: usize = 20 * 1024;
+
+/// An odd number that makes consecutive ids far from each other.
+const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,7 +38,8 @@ async fn main() -> Result<(), Failure> {
     let node = Node::open(Environment::real(), options).await?;
     let (group, folder) = (GroupId(1), folder.join("store"));
     let options = StoreOptions { group, folder, bootstrap: true, readers: 4 };
-    let store = Store::open(&node, options).await?;
+    // the way that protocols take
+    let store = Stores::single(Store::open(&node, options).await?);
     for session in 0..SESSIONS {
         let mailbox = MailboxId(Uuid::from_u128(session));
         store.request(Request::CreateMailbox { mailbox, quota: Quota::default() }).await?;
@@ -49,6 +53,13 @@ async fn main() -> Result<(), Failure> {
         items.push(list(&store, session).await?);
     }
     let items = Arc::new(items);
+    let reading = store.clone();
+    let selects = measure(time, move |session, _| select(reading.clone(), session)).await?;
+    let (marking, marked) = (store.clone(), items.clone());
+    let flags = measure(time, move |session, number| {
+        mark(marking.clone(), marked.clone(), session, number)
+    })
+    .await?;
     let fetches = measure(time, move |session, number| {
         let (store, items) = (store.clone(), items.clone());
         async move {
@@ -63,7 +74,10 @@ async fn main() -> Result<(), Failure> {
         }
     })
     .await?;
-    println!("{{\"deliveries_per_second\":{deliveries:.0},\"fetches_per_second\":{fetches:.0}}}");
+    println!(
+        "{{\"deliveries_per_second\":{deliveries:.0},\"selects_per_second\":{selects:.0},\
+         \"flag_changes_per_second\":{flags:.0},\"fetches_per_second\":{fetches:.0}}}"
+    );
     node.shutdown().await?;
     Ok(())
 }
@@ -95,7 +109,7 @@ where
     Ok(done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
 }
 
-async fn deliver(store: Store, session: u128, number: u64) -> Result<(), Failure> {
+async fn deliver(store: Stores, session: u128, number: u64) -> Result<(), Failure> {
     let mut text = format!(
         "From: Ada <ada@example.test>\r\nTo: bob@example.test\r\nSubject: {session}/{number}\r\n\
          Date: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{session}.{number}@example.test>\r\n\r\n"
@@ -113,13 +127,61 @@ async fn deliver(store: Store, session: u128, number: u64) -> Result<(), Failure
     };
     let local = vec![LocalRecipient { mailbox, address: "bob@example.test".into() }];
     let message = Message(text.into_bytes().into());
-    match store.request(Request::Deliver { envelope, local, relay: Vec::new(), message }).await? {
+    // spread like random ones
+    let delivery = DeliveryId(((session << 64) | u128::from(number)).wrapping_mul(SPREAD));
+    let relay = Vec::new();
+    match store.request(Request::DeliverOnce { delivery, envelope, local, relay, message }).await? {
         Response::Accepted { .. } => Ok(()),
         other => Err(format!("{other:?}").into()),
     }
 }
 
-async fn list(store: &Store, session: u128) -> Result<Vec<Item>, Failure> {
+/// What SELECT asks for.
+async fn select(store: Stores, session: u128) -> Result<(), Failure> {
+    let mailbox = MailboxId(Uuid::from_u128(session));
+    let inbox = Request::Folder { mailbox, name: "INBOX".into() };
+    let Response::Folder(inbox) = store.request(inbox).await? else {
+        return Err("no INBOX".into());
+    };
+    match store.request(Request::Uids { mailbox, folder: inbox.id }).await? {
+        Response::Uids { .. } => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// What STORE of one message asks for.
+async fn mark(
+    store: Stores,
+    items: Arc<Vec<Vec<Item>>>,
+    session: u128,
+    number: u64,
+) -> Result<(), Failure> {
+    let items = items.get(session as usize).ok_or("no such session")?;
+    let item = items.get(number as usize % items.len().max(1)).ok_or("nothing delivered")?;
+    let mailbox = MailboxId(Uuid::from_u128(session));
+    let inbox = Request::Folder { mailbox, name: "INBOX".into() };
+    let Response::Folder(inbox) = store.request(inbox).await? else {
+        return Err("no INBOX".into());
+    };
+    let change = match (number / items.len().max(1) as u64) % 2 {
+        0 => FlagChange::Add,
+        _ => FlagChange::Remove,
+    };
+    let request = Request::SetFlags {
+        mailbox,
+        folder: inbox.id,
+        uids: UidSet(vec![(item.uid, item.uid)]),
+        change,
+        flags: Flags { system: Flags::SEEN, keywords: Vec::new() },
+        unchanged_since: None,
+    };
+    match store.request(request).await? {
+        Response::Flagged { .. } => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+async fn list(store: &Stores, session: u128) -> Result<Vec<Item>, Failure> {
     let mailbox = MailboxId(Uuid::from_u128(session));
     let inbox = Request::Folder { mailbox, name: "INBOX".into() };
     let Response::Folder(inbox) = store.request(inbox).await? else {

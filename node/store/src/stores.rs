@@ -50,7 +50,7 @@ struct Inner {
     /// Who answered last.
     leaders: Mutex<BTreeMap<GroupId, NodeId>>,
     /// Stores that could not be reached the last time.
-    down: Mutex<BTreeSet<GroupId>>,
+    down: RwLock<BTreeSet<GroupId>>,
 }
 
 /// A replica on this node.
@@ -72,7 +72,7 @@ impl Stores {
             events,
             parcels: Parcels::default(),
             leaders: Mutex::default(),
-            down: Mutex::default(),
+            down: RwLock::default(),
         });
         serve::start(&inner, &*network);
         feed::start(&inner);
@@ -134,7 +134,7 @@ impl Stores {
 
     /// Whether the store answered the last time, as far as anybody on this node has asked.
     pub fn answers(&self, store: GroupId) -> bool {
-        !self.inner.down.lock().contains(&store)
+        !self.inner.down.read().contains(&store)
     }
 
     /// How the replica of a store on a node is doing: what its leader wants to know before it lets it vote.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod changing;
+mod deliveries;
 mod model;
 mod moving;
 mod mutated;

@@ -11,8 +11,10 @@ use crate::{
 /// Deliveries are remembered for so many days on which there were any.
 const DAYS: u64 = 30;
 const DAY: u64 = 24 * 3600 * 1000;
-/// Forgotten deliveries that one command removes.
-const REMOVED: i64 = 64;
+/// One delivery in so many removes old ones, by its id.
+const EVERY: u128 = 16;
+/// Old deliveries that one command removes at most.
+const REMOVED: i64 = 1024;
 
 /// To whom a message was delivered.
 #[derive(Clone, Copy)]
@@ -50,8 +52,11 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Forgets some of what is too old.
-    pub(super) fn forget_deliveries(&self) -> Result<(), Stop> {
+    /// Forgets some of what is too old, now and then.
+    pub(super) fn forget_deliveries(&self, now: DeliveryId) -> Result<(), Stop> {
+        if now.0 % EVERY != 0 {
+            return Ok(());
+        }
         let Some(limit) = self.day()?.checked_sub(DAYS) else { return Ok(()) };
         cached(
             self.db,

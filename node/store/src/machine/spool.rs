@@ -81,8 +81,8 @@ impl Step<'_> {
             return Ok(None);
         }
         let body_row = self.take_body(body, references)?;
-        if delivery.is_some() {
-            self.forget_deliveries()?;
+        if let Some(delivery) = delivery {
+            self.forget_deliveries(delivery)?;
         }
         for (mut mailbox, mut inbox) in local {
             mailbox.modseq += 1;

@@ -54,26 +54,32 @@ impl Stores {
     /// [`Stores::call`] in a named store.
     pub async fn call_in(&self, store: GroupId, call: Call) -> Result<Response, StoreError> {
         let call = self.at_level(call);
-        let inner = &self.inner;
+        let mut journey = Journey::new(store);
+        // the usual case, without a look at anything else
+        if let Some(local) = self.store(store)
+            && local.group().leader() == Some(local.node())
+            && let Attempt::Done(answer) =
+                Box::pin(self.ask_here(&mut journey, &local, call.clone())).await
+        {
+            self.answered(store);
+            return answer;
+        }
+        Box::pin(self.travel(journey, call)).await
+    }
+
+    /// Asks until there is an answer or no patience left.
+    async fn travel(&self, mut journey: Journey, call: Call) -> Result<Response, StoreError> {
+        let (inner, store) = (&self.inner, journey.store);
         let clock = &inner.env.clock;
         let started = clock.monotonic();
-        let patience = match inner.down.lock().contains(&store) {
-            true => self.patience.min(SHORT),
-            false => self.patience,
+        let patience = match self.answers(store) {
+            true => self.patience,
+            false => self.patience.min(SHORT),
         };
-        let mut journey = Journey {
-            store,
-            asked: Vec::new(),
-            hint: inner.leaders.lock().get(&store).copied(),
-            perhaps_done: false,
-            storage: None,
-            reason: "no replica is known".into(),
-        };
+        journey.hint = inner.leaders.lock().get(&store).copied();
         for round in 0.. {
-            if let Some(answer) = Box::pin(self.round(&mut journey, &call)).await {
-                if inner.down.lock().remove(&store) {
-                    tracing::info!(target: "operation", store = store.0, "the store answers again");
-                }
+            if let Some(answer) = self.round(&mut journey, &call).await {
+                self.answered(store);
                 return answer;
             }
             let waited = clock.monotonic().saturating_sub(started);
@@ -86,10 +92,16 @@ impl Stores {
             let pause = PAUSES.get(round).or(PAUSES.last()).copied().unwrap_or(GLANCE);
             clock.sleep(pause.min(patience.saturating_sub(waited))).await;
         }
-        if inner.down.lock().insert(store) {
+        if inner.down.write().insert(store) {
             tracing::warn!(target: "warning", store = store.0, reason = ?journey.reason, "a store is out of reach");
         }
         Err(journey.into_error())
+    }
+
+    fn answered(&self, store: GroupId) {
+        if !self.answers(store) && self.inner.down.write().remove(&store) {
+            tracing::info!(target: "operation", store = store.0, "the store answers again");
+        }
     }
 
     /// Asks one replica after the other; `None` when nobody has an answer.
@@ -135,10 +147,7 @@ impl Stores {
     async fn ask_here(&self, journey: &mut Journey, store: &Store, call: Call) -> Attempt {
         journey.asked.push(store.node());
         match store.attempt(call).await {
-            Ok(response) => {
-                self.inner.leaders.lock().insert(journey.store, store.node());
-                Attempt::Done(Ok(response))
-            }
+            Ok(response) => Attempt::Done(Ok(response)),
             Err(Miss::NotLeader(leader)) => journey.not_leader(store.node(), leader),
             Err(Miss::Failed(error)) => journey.failed(error),
         }
@@ -190,6 +199,17 @@ impl Stores {
 }
 
 impl Journey {
+    fn new(store: GroupId) -> Self {
+        Self {
+            store,
+            asked: Vec::new(),
+            hint: None,
+            perhaps_done: false,
+            storage: None,
+            reason: "no replica is known".into(),
+        }
+    }
+
     fn not_leader(&mut self, who: NodeId, leader: Option<NodeId>) -> Attempt {
         self.hint = leader.filter(|leader| *leader != who);
         self.reason = match self.hint {
