@@ -186,8 +186,8 @@ impl Group {
     /// Returns when everything that was acknowledged anywhere before the call is applied here. On a
     /// leader with a valid lease that costs nothing; elsewhere it asks the leader.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
-        if self.leads() {
-            return Ok(());
+        if let Some(index) = self.leased() {
+            return self.applied_here(index).await;
         }
         let index = match self.read_index().await {
             Err(ProposeError::NotLeader { .. }) => remote::read_index(self).await?,
@@ -203,23 +203,31 @@ impl Group {
     /// from the sending of a heartbeat that a majority answered, and a member that answered votes for
     /// nobody else before a longer time has passed.
     pub fn leads(&self) -> bool {
+        self.leased().is_some_and(|index| self.inner.applied.borrow().next > index)
+    }
+
+    /// On a leader with a valid lease: the index up to which must be applied what a read that begins
+    /// now sees. That is what is committed, applied here or not: others may have applied and shown it.
+    pub(crate) fn leased(&self) -> Option<u64> {
         let inner = &self.inner;
         let raft = inner.raft.read();
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         if !metrics.state.is_leader() || metrics.running_state.is_err() {
-            return false;
+            return None;
         }
         if plant::is(Plant::NoLeaseCheck) {
-            return true;
+            return Some(0);
         }
         let term = metrics.current_term;
         // its first entry carries the term: what earlier leaders acknowledged is before it
         if inner.applied.borrow().term != term || inner.yielded.load(Ordering::SeqCst) == term {
-            return false;
+            return None;
         }
-        metrics.membership_config.voter_ids().eq([inner.node.0])
-            || metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < READ_LEASE)
+        let sole = metrics.membership_config.voter_ids().eq([inner.node.0]);
+        let valid = sole || metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < READ_LEASE);
+        let committed = metrics.cluster_committed.max(metrics.local_committed);
+        if valid { committed.map(|log_id| log_id.index) } else { None }
     }
 
     /// On the leader: the index up to which must be applied what a read that begins now sees.

@@ -115,12 +115,12 @@ impl Handler for GroupService {
             let group = node.group(id)?;
             match kind {
                 SUBMIT => Ok(answer(group.propose_at(command).await)),
-                READ_INDEX if group.leads() => {
-                    let next = group.inner.applied.borrow().next;
-                    Ok(answer(Ok((next.saturating_sub(1), Bytes::new()))))
-                }
                 READ_INDEX => {
-                    Ok(answer(group.read_index().await.map(|index| (index, Bytes::new()))))
+                    let index = match group.leased() {
+                        Some(index) => Ok(index),
+                        None => group.read_index().await,
+                    };
+                    Ok(answer(index.map(|index| (index, Bytes::new()))))
                 }
                 kind => Err(format!("questions of kind {kind} are not known here")),
             }

@@ -107,14 +107,17 @@ impl StateMachine for Journal {
         Ok(())
     }
 
-    /// On the real disk, where all copies are.
     fn snapshot(&mut self, into: &Path) -> Result<(), MachineError> {
-        std::fs::write(into.join("state"), seal(&self.content))?;
+        let file = self.disk.open(&into.join("state"), Open::Create)?;
+        file.set_len(0)?;
+        file.write_at(&seal(&self.content), 0)?;
+        file.sync_data()?;
+        self.disk.sync_dir(into)?;
         Ok(())
     }
 
     fn install(&mut self, from: &Path) -> Result<(), MachineError> {
-        let bytes = std::fs::read(from.join("state"))?;
+        let bytes = read(&self.disk.open(&from.join("state"), Open::Read)?)?;
         let Some((content, _)) = unseal::<Content>(&bytes) else {
             return Err(MachineError::Corrupt("the copy cannot be read".into()));
         };

@@ -16,6 +16,7 @@ mod checks;
 mod clients;
 mod cluster;
 mod faults;
+mod planted;
 mod registers;
 
 use clients::Clients;
@@ -167,7 +168,7 @@ fn all_hold(seeds: impl Iterator<Item = u64>) {
 
 #[test]
 fn fixed_seeds_of_faults_break_nothing() {
-    all_hold(seeds(10));
+    all_hold(seeds(12));
 }
 
 /// For as many minutes as [`MINUTES`] says, otherwise for some seconds.

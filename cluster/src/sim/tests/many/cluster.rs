@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) const GROUP: GroupId = GroupId(1);
 /// Small segments and a small memory, so that a short run fills several and reads files.
-pub(super) const LOG: LogOptions = LogOptions { segment: 262144, min_free: 32768, cache: 4096 };
+pub(super) const LOG: LogOptions = LogOptions { segment: 16384, min_free: 32768, cache: 4096 };
 /// How often somebody looks after nodes that failed, and after the members.
 const CARE: u64 = 100;
 /// How often logs are compared.

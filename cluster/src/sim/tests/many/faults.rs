@@ -12,7 +12,6 @@ use crate::{
 };
 
 /// A kind of fault.
-#[expect(dead_code, reason = "checkpoints need copies that travel")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Kill,
@@ -41,7 +40,7 @@ pub(super) enum Kind {
 }
 
 /// All kinds, with their names in the report.
-pub(super) const KINDS: [(Kind, &str); 21] = [
+pub(super) const KINDS: [(Kind, &str); 23] = [
     (Kind::Kill, "process killed"),
     (Kind::PowerCut, "power cut"),
     (Kind::PowerCutInDiskOperation, "power cut at the nth disk operation, armed"),
@@ -63,6 +62,8 @@ pub(super) const KINDS: [(Kind, &str); 21] = [
     (Kind::Drift, "clock drift"),
     (Kind::Transfer, "leadership handed over"),
     (Kind::Members, "members changed"),
+    (Kind::Checkpoint, "checkpoint"),
+    (Kind::Restart, "restart in order"),
 ];
 
 /// What ends a fault.
