@@ -189,13 +189,14 @@ impl Directory {
         submit::submit(group, &*environment.clock, &**network, command).await
     }
 
-    /// Why settings cannot be changed on this node at the moment, as a sentence for people; `None` if they can.
+    /// Why settings cannot be changed on this node at the moment, as the rest of a sentence that says that they cannot;
+    /// `None`: they can.
     pub fn read_only_reason(&self) -> Option<String> {
         if self.has_quorum() {
             return None;
         }
         let missing = submit::missing(&self.inner.group, &*self.inner.network);
-        Some(ChangeError::NoMajority(missing).to_string())
+        Some(format!("this node reaches no majority of the cluster{missing}"))
     }
 
     /// Whether the node is set up: there is a primary domain.
