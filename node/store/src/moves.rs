@@ -13,7 +13,6 @@ use crate::{
     Uid, UidSet, Usage,
 };
 
-mod drain;
 mod drive;
 mod ledger;
 mod link;
@@ -21,7 +20,6 @@ mod progress;
 mod round;
 mod runner;
 
-pub use drain::{Held, drain};
 pub use drive::{Driver, MoveEnd, MoveError, Pace};
 pub use ledger::{Ledger, Mark, MarkError, Places, Standing, Wish};
 pub use progress::{Phase, Progress};
