@@ -10,7 +10,7 @@ NODE_BIN = $(shell tests/tools/need-node)
 NPM = PATH="$(NODE_BIN):$$PATH" npm
 POSTHOUSE = $(CARGO_TARGET_DIR)/debug/posthouse
 
-.PHONY: help run setup test lint bench docs clean web build packages test-packages faults fuzz
+.PHONY: help run setup test lint bench docs clean web build packages test-packages faults fuzz sim
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ lint: packages web ## Formatting, clippy, licences and advisories
 bench: packages web ## Side by side with Postfix, Dovecot and slapd, as ratios
 	@tests/tools/need tests/tools/bench-packages.txt
 	@tests/tools/bench
+
+sim: packages ## Simulated clusters with new seeds (POSTHOUSE_SIM_MINUTES=5)
+	@tests/tools/sim
 
 fuzz: packages ## Fuzz every parser for a while (FUZZ_SECONDS=60 each)
 	@tests/tools/fuzz

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
@@ -105,7 +106,7 @@ fn recover(cluster: &mut Cluster, clients: &mut Clients) {
         }
         cluster.step();
         clients.step(cluster, now >= busy);
-        if now >= busy && clients.idle() && now.as_millis() % 50 == 0 {
+        if now >= busy && clients.idle() && now.as_millis().is_multiple_of(50) {
             differs = cluster.differs();
             if differs.is_none() {
                 return;
@@ -144,22 +145,29 @@ fn judge(cluster: &Cluster, clients: &Clients) -> Report {
 /// Violations after which a test ends.
 const ENOUGH: usize = 5;
 
-/// Runs the seeds, prints what was done, and fails with the command that shows a violation again.
-fn all_hold(seeds: impl Iterator<Item = u64>) {
-    let (mut sum, mut count, mut violations) = (Report::default(), 0, Vec::new());
-    for seed in seeds {
-        let report = run(seed);
-        if !report.violations.is_empty() {
-            let again = format!("{SEED}={seed} cargo nextest run -p posthouse-cluster fixed_seeds");
-            violations.push(format!("{}\nsee it again: {again}", report.violations.join("\n")));
+/// Runs the seeds on some threads, prints what was done, and fails with the command that shows a
+/// violation again.
+fn all_hold(seeds: impl Iterator<Item = u64> + Send, threads: usize) {
+    let (seeds, outcome) = (Mutex::new(seeds), Mutex::new((Report::default(), 0, Vec::new())));
+    let work = || {
+        while outcome.lock().2.len() < ENOUGH
+            && let Some(seed) = { seeds.lock().next() }
+        {
+            let report = run(seed);
+            let (sum, count, violations) = &mut *outcome.lock();
+            if !report.violations.is_empty() {
+                let what = report.violations.join("\n");
+                let again =
+                    format!("{SEED}={seed} cargo nextest run -p posthouse-cluster fixed_seeds");
+                violations.push(format!("{what}\nsee it again: {again}"));
+            }
+            sum.add(&report);
+            *count += 1;
         }
-        sum.add(&report);
-        count += 1;
-        if violations.len() >= ENOUGH {
-            break;
-        }
-    }
-    println!("{count} seeds, {:.1} node-hours", sum.node_time as f64 / 3_600_000.0);
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let (sum, count, violations) = outcome.into_inner();
+    println!("{count} seeds, {:.2} node-hours", sum.node_time as f64 / 3_600_000.0);
     for (what, count) in &sum.counts {
         println!("{count:>9}  {what}");
     }
@@ -168,7 +176,7 @@ fn all_hold(seeds: impl Iterator<Item = u64>) {
 
 #[test]
 fn fixed_seeds_of_faults_break_nothing() {
-    all_hold(seeds(12));
+    all_hold(seeds(12), 1);
 }
 
 /// For as many minutes as [`MINUTES`] says, otherwise for some seconds.
@@ -177,7 +185,9 @@ fn new_seeds_of_faults_break_nothing() {
     let minutes = std::env::var(MINUTES).ok().and_then(|value| value.parse::<f64>().ok());
     let end = Instant::now() + Duration::from_secs_f64(minutes.map_or(5.0, |count| count * 60.0));
     let first = u64::from(rand::random::<u32>());
-    all_hold((first << 16..).take_while(|_| Instant::now() < end));
+    let all = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let threads = if minutes.is_some() { all } else { 1 };
+    all_hold((first << 16..).take_while(|_| Instant::now() < end), threads);
 }
 
 #[test]

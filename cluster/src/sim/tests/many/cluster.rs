@@ -219,14 +219,14 @@ impl Cluster {
             }
         }
         self.look();
-        if now.as_millis() as u64 % CARE == 0 {
+        if (now.as_millis() as u64).is_multiple_of(CARE) {
             self.care();
         }
     }
 
     /// Checks what can be seen from outside.
     fn look(&mut self) {
-        let compare = self.world.now().as_millis() as u64 % COMPARE == 0;
+        let compare = (self.world.now().as_millis() as u64).is_multiple_of(COMPARE);
         for node in self.nodes() {
             let Some((_, running)) = self.running(node) else { continue };
             let raft = running.group.inner.raft();
