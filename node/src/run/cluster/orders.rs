@@ -183,12 +183,20 @@ impl Cluster {
 
     /// Makes this node the only voter of a store that has lost its majority.
     pub(super) async fn promote_here(&self, group: GroupId) -> Result<String, String> {
-        let store =
-            self.parts.stores.store(group).ok_or("this node has no replica of the store")?;
+        let gone = || "this node has no replica of the store".to_owned();
+        let store = self.parts.stores.remove(group).ok_or_else(gone)?;
         if store.group().status().quorum {
+            self.parts.stores.add(store);
             return Err(format!("store {} has a majority: there is nothing to promote", group.0));
         }
-        Err("not possible yet".into())
+        // it is opened again as the directory says
+        drop(store);
+        let forced = self.node.force_members(group).await.map_err(|error| error.to_string())?;
+        Ok(format!(
+            "store {} goes on from entry {}; what was acknowledged behind it is missing, and of {} entries before it \
+             nobody knows whether a majority had them",
+            group.0, forced.last_index, forced.uncertain
+        ))
     }
 
     pub(super) fn member(&self, node: u64) -> Result<NodeInfo, ClusterError> {
@@ -319,6 +327,11 @@ impl Cluster {
         }
         if !self.store_info(store)?.replicas.contains(&node) {
             plan.refuses.push(format!("node {node} has no replica of store {store}"));
+        }
+        for other in self.store_info(store)?.replicas.iter().filter(|other| *other != &node) {
+            plan.refuses.push(format!(
+                "node {other} may come back with its own copy of store {store}: remove it first (posthouse cluster remove {other} --force)"
+            ));
         }
         plan.steps.push(format!(
             "node {node} becomes the only voter of store {store} and takes mail again"
