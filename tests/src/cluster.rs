@@ -62,6 +62,8 @@ pub struct TestCluster {
     pub hosts: Option<Hosts>,
     pids: Pids,
     loopback: [u8; 2],
+    /// Nodes that have relays in front of them.
+    connected: usize,
 }
 
 impl TestCluster {
@@ -82,7 +84,8 @@ impl TestCluster {
             .transpose()?;
         let (relay, pids) = (Relay::new()?, Pids::default());
         let sites = options.sites.clone();
-        let mut cluster = Self { nodes: Vec::new(), options, relay, hosts, pids, loopback };
+        let mut cluster =
+            Self { nodes: Vec::new(), options, relay, hosts, pids, loopback, connected: 0 };
         for site in sites {
             cluster.add(&site)?;
         }
@@ -114,7 +117,8 @@ impl TestCluster {
 
     /// Makes a code.
     pub fn invite(&self, member: usize) -> Result<String> {
-        let made = self.node(member).json(["cluster", "invite"])?;
+        // a node that has just begun is not listed with its addresses yet
+        let made = wait(PATIENCE, || self.node(member).json(["cluster", "invite"]))?;
         Ok(made["code"].as_str().context("no code")?.to_owned())
     }
 
@@ -122,7 +126,10 @@ impl TestCluster {
     pub fn add_with(&mut self, site: &str, join: Option<String>) -> Result<usize> {
         let number = self.nodes.len() + 1;
         let options = self.node_options(number, site, join)?;
-        self.connect(number)?;
+        if self.connected < number {
+            self.connect(number)?;
+            self.connected = number;
+        }
         let node = TestNode::with(options).with_context(|| format!("node {number}"))?;
         self.nodes.push(node);
         self.started(number);
@@ -195,6 +202,10 @@ impl TestCluster {
             if let Some(ip) = ip {
                 address.set_ip(ip.into());
             }
+        }
+        // What it opened before anybody knew its process is taken for a stranger's: it has to open that anew.
+        for other in 1..=self.nodes.len() {
+            self.relay.reset_strangers(other);
         }
     }
 
@@ -300,6 +311,21 @@ impl TestCluster {
             .with_context(|| format!("the cluster does not become whole:\n{}", self.logs()))?;
         }
         Ok(())
+    }
+
+    /// Waits until no message waits in a spool any more.
+    pub fn wait_until_delivered(&self) -> Result<()> {
+        let asked = *self.running().first().context("no node runs")?;
+        wait(PATIENCE, || {
+            let queue = self.node(asked).json(["queue", "list"])?;
+            let waits = queue.as_array().context("no list")?.len();
+            if waits > 0 {
+                self.node(asked).command(["queue", "retry"])?;
+                std::thread::sleep(Duration::from_millis(300));
+                bail!("{waits} messages wait: {}", queue[0]);
+            }
+            Ok(())
+        })
     }
 
     /// What is missing in the eyes of a node.

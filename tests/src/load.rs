@@ -261,12 +261,13 @@ impl Drop for Load {
     }
 }
 
-/// The mailboxes as they are now, as a node shows them, and the Message-IDs whose content is not what was sent.
+/// The mailboxes as they are when no message waits in a spool any more, as a node shows them, and the Message-IDs whose content is not what was sent.
 pub fn last_views(
     cluster: &TestCluster,
     number: usize,
     mailboxes: &[String],
 ) -> Result<(BTreeMap<String, View>, Vec<String>)> {
+    cluster.wait_until_delivered()?;
     let patience = Duration::from_secs(30);
     let (mut views, mut damaged) = (BTreeMap::new(), Vec::new());
     for mailbox in mailboxes {

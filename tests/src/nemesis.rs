@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -99,6 +99,12 @@ impl Fault {
         Self::Rolling,
         Self::FlipBody,
     ];
+
+    /// Whether it is about links only: something else can break at the same time.
+    pub fn is_about_links(self) -> bool {
+        use Fault::{Bridge, Delay, Loss, Narrow, OneWay, Partition};
+        matches!(self, Partition | OneWay | Bridge | Delay | Loss | Narrow)
+    }
 }
 
 /// Numbers from a seed.
@@ -166,20 +172,19 @@ impl Nemesis<'_> {
                 let node = self.leader();
                 self.pause(node)
             }
-            Fault::Partition => self.links(node, Link::DARK, "cut off"),
-            Fault::OneWay => self.one_way(node),
-            Fault::Bridge => self.bridge(node, other),
+            Fault::Partition
+            | Fault::OneWay
+            | Fault::Bridge
+            | Fault::Delay
+            | Fault::Loss
+            | Fault::Narrow => {
+                let text = self.begin(fault)?;
+                self.rest(600, 1800);
+                self.mend()?;
+                Ok(text)
+            }
             Fault::HostLost | Fault::PacketsOneWay => self.packets(fault, node, other),
             Fault::Swizzle => self.swizzle(),
-            Fault::Delay => {
-                let link = Link::slow(self.dice.millis(10, 150), self.dice.millis(1, 100));
-                self.all_links(link, "slow")
-            }
-            Fault::Loss => self.all_links(Link { stall: 0.05, ..Link::default() }, "lossy"),
-            Fault::Narrow => {
-                let link = Link { rate: 200_000, ..Link::default() };
-                self.links(node, link, "on narrow links")
-            }
             Fault::Reset => self.reset(node),
             Fault::DiskFull => self.disk_full(node),
             Fault::ReadOnly => self.read_only(node),
@@ -212,70 +217,77 @@ impl Nemesis<'_> {
     fn kill(&mut self, node: usize) -> Result<String> {
         self.cluster.kill(node)?;
         self.load.refresh(self.cluster);
-        self.rest(100, 1500);
+        self.rest(50, 900);
         self.start(node)?;
-        self.rest(200, 600);
+        self.rest(100, 400);
         Ok(format!("killed node {node}"))
     }
 
     fn stop(&mut self, node: usize) -> Result<String> {
         self.cluster.stop(node)?;
         self.load.refresh(self.cluster);
-        self.rest(100, 800);
+        self.rest(50, 400);
         self.start(node)?;
-        self.rest(200, 600);
+        self.rest(100, 400);
         Ok(format!("stopped node {node}"))
     }
 
     fn pause(&mut self, node: usize) -> Result<String> {
         self.cluster.pause(node, true)?;
-        self.rest(300, 2500);
+        self.rest(300, 1800);
         self.cluster.pause(node, false)?;
-        self.rest(200, 600);
+        self.rest(100, 400);
         Ok(format!("paused node {node}"))
     }
 
-    /// All links of a node get worse.
-    fn links(&mut self, node: usize, link: Link, what: &str) -> Result<String> {
-        for other in (1..=self.cluster.count()).filter(|other| *other != node) {
-            self.cluster.relay.set_both(node, other, link);
-        }
-        self.rest(800, 2500);
-        self.mend()?;
-        Ok(format!("node {node} {what}"))
-    }
-
-    fn mend(&mut self) -> Result<()> {
-        self.cluster.heal()?;
-        self.rest(200, 600);
-        Ok(())
-    }
-
-    fn all_links(&mut self, link: Link, what: &str) -> Result<String> {
-        for one in 1..=self.cluster.count() {
-            for other in 1..one {
-                self.cluster.relay.set_both(one, other, link);
+    /// Makes links worse until [`Nemesis::mend`].
+    pub fn begin(&mut self, fault: Fault) -> Result<String> {
+        let count = self.cluster.count();
+        let node = 1 + self.dice.below(count);
+        let others: Vec<_> = (1..=count).filter(|other| *other != node).collect();
+        let other = self.dice.pick(&others);
+        let (delay, jitter) = (self.dice.millis(10, 150), self.dice.millis(1, 100));
+        let relay = &self.cluster.relay;
+        let all = |link: Link| {
+            for one in 1..=count {
+                (1..one).for_each(|other| relay.set_both(one, other, link));
             }
-        }
-        self.rest(1000, 2500);
-        self.mend()?;
-        Ok(format!("all links {what}"))
+        };
+        let links = |link: Link| others.iter().for_each(|to| relay.set_both(node, *to, link));
+        Ok(match fault {
+            Fault::Partition => {
+                links(Link::DARK);
+                format!("node {node} cut off")
+            }
+            Fault::OneWay => {
+                others.iter().for_each(|to| relay.set(node, *to, Link::DARK));
+                format!("nothing from node {node} arrives")
+            }
+            Fault::Bridge => {
+                relay.set_both(node, other, Link::DARK);
+                format!("nodes {node} and {other} do not see each other")
+            }
+            Fault::Delay => {
+                all(Link::slow(delay, jitter));
+                format!("all links take {} ms and more", delay.as_millis())
+            }
+            Fault::Loss => {
+                all(Link { stall: 0.05, ..Link::default() });
+                "all links lossy".to_owned()
+            }
+            Fault::Narrow => {
+                links(Link { rate: 200_000, ..Link::default() });
+                format!("links of node {node} narrow")
+            }
+            _ => bail!("{fault:?} is not about links"),
+        })
     }
 
-    fn one_way(&mut self, node: usize) -> Result<String> {
-        for other in (1..=self.cluster.count()).filter(|other| *other != node) {
-            self.cluster.relay.set(node, other, Link::DARK);
-        }
-        self.rest(800, 2500);
-        self.mend()?;
-        Ok(format!("nothing from node {node} arrives"))
-    }
-
-    fn bridge(&mut self, node: usize, other: usize) -> Result<String> {
-        self.cluster.relay.set_both(node, other, Link::DARK);
-        self.rest(800, 2500);
-        self.mend()?;
-        Ok(format!("nodes {node} and {other} do not see each other"))
+    /// All links are good again.
+    pub fn mend(&mut self) -> Result<()> {
+        self.cluster.heal()?;
+        self.rest(100, 400);
+        Ok(())
     }
 
     fn packets(&mut self, fault: Fault, node: usize, other: usize) -> Result<String> {
@@ -287,7 +299,7 @@ impl Nemesis<'_> {
             hosts.block(node, other)?;
             format!("packets from host {node} to {other} are dropped")
         };
-        self.rest(800, 2500);
+        self.rest(600, 1800);
         self.mend()?;
         Ok(text)
     }
@@ -300,7 +312,7 @@ impl Nemesis<'_> {
             self.dice.shuffle(&mut links);
             for (one, other) in &links {
                 self.cluster.relay.set_both(*one, *other, link);
-                self.rest(50, 500);
+                self.rest(20, 250);
             }
         }
         self.mend()?;
@@ -312,7 +324,7 @@ impl Nemesis<'_> {
             for other in (1..=self.cluster.count()).filter(|other| *other != node) {
                 self.cluster.relay.reset(node, other);
             }
-            self.rest(50, 300);
+            self.rest(20, 150);
         }
         Ok(format!("connections of node {node} reset"))
     }
@@ -324,16 +336,16 @@ impl Nemesis<'_> {
     fn disk_full(&mut self, node: usize) -> Result<String> {
         let before = self.cluster.node(node).log().len();
         self.disk(node)?.fill()?;
-        self.rest(1000, 2500);
+        self.rest(500, 1500);
         self.disk(node)?.free()?;
-        self.rest(500, 1000);
+        self.rest(200, 600);
         let log = self.cluster.node(node).log();
         let mut text = format!("disk of node {node} full");
         // what the database could not write is final for the process, as a failed sync is
         if log.get(before..).is_some_and(|new| new.contains("applies nothing more")) {
             self.end(node)?;
             self.start(node)?;
-            self.rest(200, 600);
+            self.rest(100, 400);
             text += ", which had to be started anew";
         }
         Ok(text)
@@ -341,12 +353,12 @@ impl Nemesis<'_> {
 
     fn read_only(&mut self, node: usize) -> Result<String> {
         self.disk(node)?.freeze_writes(true)?;
-        self.rest(800, 2000);
+        self.rest(400, 1200);
         // a log that could not be written is final for the process
         self.end(node)?;
         self.disk(node)?.freeze_writes(false)?;
         self.start(node)?;
-        self.rest(200, 600);
+        self.rest(100, 400);
         Ok(format!("disk of node {node} read-only"))
     }
 
@@ -360,7 +372,7 @@ impl Nemesis<'_> {
     fn sync_error(&mut self, node: usize) -> Result<String> {
         let when = 1 + self.dice.below(20);
         let mut strace = inject(self.cluster.node(node).pid(), when)?;
-        self.rest(1000, 2000);
+        self.rest(500, 1200);
         // ends with the node, or is told to
         let _ = nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(strace.id() as i32),
@@ -369,7 +381,7 @@ impl Nemesis<'_> {
         let _ = strace.wait();
         self.end(node)?;
         self.start(node)?;
-        self.rest(200, 600);
+        self.rest(100, 400);
         Ok(format!("sync {when} of node {node} failed"))
     }
 
@@ -378,9 +390,9 @@ impl Nemesis<'_> {
         let (node, file) = self.clocks[self.dice.below(self.clocks.len())].clone();
         let offset: &str = self.dice.pick(&["+1h", "-1h", "+1y", "-3d", "+47", "-9"]);
         fs::write(&file, offset)?;
-        self.rest(1200, 2500);
+        self.rest(1100, 1800);
         fs::write(&file, "+0")?;
-        self.rest(500, 1000);
+        self.rest(200, 600);
         Ok(format!("clock of node {node} {offset}"))
     }
 
@@ -393,7 +405,7 @@ impl Nemesis<'_> {
             self.cluster.restart(node)?;
         }
         self.load.refresh(self.cluster);
-        self.rest(500, 1000);
+        self.rest(200, 600);
         Ok("all nodes killed".to_owned())
     }
 
@@ -402,7 +414,7 @@ impl Nemesis<'_> {
             self.cluster.stop(node)?;
             self.load.refresh(self.cluster);
             self.start(node)?;
-            self.rest(300, 800);
+            self.rest(200, 500);
         }
         Ok("all nodes stopped and started in turn".to_owned())
     }
@@ -412,7 +424,7 @@ impl Nemesis<'_> {
         let flipped = flip_body(self.cluster.node(node).data(), &mut self.dice)?;
         let flipped = flipped.map_or("nothing".to_owned(), |path| path.display().to_string());
         self.start(node)?;
-        self.rest(200, 600);
+        self.rest(100, 400);
         Ok(format!("a bit of {flipped} of node {node} flipped"))
     }
 

@@ -65,6 +65,9 @@ pub enum Source {
     Process(Pids),
 }
 
+/// Strangers (a node that joins) have a link of their own, which is always good.
+const STRANGER: usize = usize::MAX;
+
 /// The state of a link, and the number of resets so far, of which each ends what was open.
 type State = (Link, u64);
 
@@ -148,6 +151,11 @@ impl Relay {
         }
     }
 
+    /// Breaks the open connections to a node of whom nobody knows who opened them.
+    pub fn reset_strangers(&self, to: usize) {
+        self.reset(STRANGER, to);
+    }
+
     /// Makes all links good again.
     pub fn heal(&self) {
         let all = self.links.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,8 +183,7 @@ async fn connection(
     socket: Option<MakeSocket>,
 ) -> Result<()> {
     near.set_nodelay(true)?;
-    // Strangers (a node that joins) have a link of their own, which is always good.
-    let from = from.unwrap_or(usize::MAX);
+    let from = from.unwrap_or(STRANGER);
     let (mut there, mut back) = (links.watch(from, to), links.watch(to, from));
     let resets = (there.borrow().1, back.borrow().1);
     // SYN and its answer need both directions.

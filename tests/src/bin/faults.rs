@@ -22,11 +22,11 @@ use posthouse_tests::{
 };
 
 /// Faults of a round; its history is judged as a whole.
-const FAULTS_A_ROUND: usize = 10;
+const FAULTS_A_ROUND: usize = 22;
 /// The node whose clock can be moved: a library in between costs time, and may have faults of its own.
 const FAKED: usize = 3;
 /// Size of a node's disk in megabytes.
-const DISK: u64 = 1500;
+const DISK: u64 = 800;
 
 fn number(name: &str, usual: u64) -> Result<u64> {
     match std::env::var(name) {
@@ -175,7 +175,7 @@ fn sweep(folder: &Path) -> Result<()> {
 const RUN: &str = "run-";
 
 /// Rounds until the next fresh cluster.
-const ROUNDS_A_CLUSTER: usize = 15;
+const ROUNDS_A_CLUSTER: usize = 10;
 
 /// Keeps the logs of a cluster with violations.
 fn keep_logs(folder: &Path, cluster: &TestCluster, card: &Scorecard) -> Result<()> {
@@ -200,7 +200,7 @@ fn kinds() -> Result<Vec<Fault>> {
         .collect()
 }
 
-/// Ten faults under load, then everything is mended and judged.
+/// Some faults under load, then everything is mended and judged.
 fn round(
     cluster: &mut TestCluster,
     ground: &mut Ground,
@@ -221,10 +221,25 @@ fn round(
     dice.shuffle(&mut chosen);
     let mut nemesis =
         Nemesis { cluster, load: &load, disks: &mut ground.disks, clocks: &ground.clocks, dice };
-    for fault in chosen {
+    // While links are bad something else breaks too.
+    let (mut links, others): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|fault| fault.is_about_links());
+    for fault in others {
+        let below = links.pop();
         let at = load.ledger().now() / 1_000_000;
+        let begun = below.map(|fault| nemesis.begin(fault)).transpose()?;
         let text = nemesis.inject(fault).with_context(|| format!("{fault:?}"))?;
-        println!("  {at:>6} ms: {text}");
+        println!(
+            "  {at:>6} ms: {text}{}",
+            begun.map_or(String::new(), |text| format!(", while {text}"))
+        );
+        nemesis.mend()?;
+        faults.extend(below);
+        faults.push(fault);
+    }
+    for fault in links {
+        let text = nemesis.inject(fault)?;
+        println!("  {:>6} ms: {text}", load.ledger().now() / 1_000_000);
         faults.push(fault);
     }
     nemesis.mend_all()?;

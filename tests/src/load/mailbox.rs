@@ -1,6 +1,6 @@
 //! What the clients do by IMAP.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     ledger::{Outcome, View},
@@ -103,12 +103,25 @@ pub(super) fn write(imap: &mut Imap, uid: u32, value: u64) -> Result<Outcome> {
     ensure!(value < 1 << BITS, "a register has {BITS} bits");
     let set = (0..BITS).filter(|bit| value & (1 << bit) != 0);
     let flags: Vec<_> = set.map(|bit| format!("$bit{bit}")).collect();
-    let answer = imap.command(&format!("UID STORE {uid} FLAGS.SILENT ({})", flags.join(" ")))?;
+    let answer = imap.command(&format!("UID STORE {uid} FLAGS ({})", flags.join(" ")))?;
     let last = answer.last().context("no answer")?;
-    if last.starts_with("t OK") {
-        return Ok(Outcome::Done);
+    if !last.starts_with("t OK") {
+        return Ok(super::refused(last.starts_with("t NO"), last.clone()));
     }
-    Ok(super::refused(last.starts_with("t NO"), last.clone()))
+    // A message that the session has not been told of yet is passed over, and OK is said.
+    if fetched(&answer, uid).is_none() {
+        imap.ok("NOOP")?;
+        return Ok(super::refused(true, "the session does not know the message yet".to_owned()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// The last that was said about the flags of a message.
+fn fetched(answer: &[String], uid: u32) -> Option<&String> {
+    let marks = [format!("UID {uid} "), format!("UID {uid})")];
+    answer.iter().rev().find(|line| {
+        line.contains(" FETCH (") && marks.iter().any(|mark| line.contains(mark.as_str()))
+    })
 }
 
 /// Reads the register of a message of INBOX, which is selected.
@@ -118,10 +131,10 @@ pub(super) fn read(imap: &mut Imap, uid: u32) -> Result<Outcome> {
     if !last.starts_with("t OK") {
         return Ok(super::refused(last.starts_with("t NO"), last.clone()));
     }
-    // What the session tells of changes comes before the answer.
-    let mark = format!("UID {uid}");
-    let fetched = |line: &&String| line.contains(" FETCH (") && line.contains(&mark);
-    let Some(line) = answer.iter().rev().find(fetched) else { bail!("not fetched: {answer:?}") };
+    let Some(line) = fetched(&answer, uid) else {
+        imap.ok("NOOP")?;
+        return Ok(super::refused(true, "the session does not know the message yet".to_owned()));
+    };
     let value = (0..BITS).filter(|bit| line.contains(&format!("$bit{bit}"))).map(|bit| 1 << bit);
     Ok(Outcome::Value(value.sum()))
 }
