@@ -188,17 +188,16 @@ fn append(bytes: &mut Bytes) -> Result<AppendEntriesRequest<Types>, Unreadable> 
         return Err("impossibly many entries");
     }
     let mut entries = Vec::with_capacity(count as usize);
-    let mut next = prev_log_id.map_or(0, |log_id| log_id.index + 1);
-    for _ in 0..count {
+    let first = prev_log_id.map_or(0, |log_id| log_id.index + 1);
+    for expected in (first..).take(count as usize) {
         let len = bytes.try_get_u32_le().map_err(|_| SHORT)? as usize;
         let index = number(bytes)?;
         if len > bytes.len() {
             return Err(SHORT);
         }
-        if index != next || index == u64::MAX {
+        if index != expected || index == u64::MAX {
             return Err("entries that do not follow each other");
         }
-        next += 1;
         entries.push(entry(index, &bytes.split_to(len))?);
     }
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })

@@ -20,13 +20,16 @@ use crate::{
 /// Below the group's folder for copies.
 pub(super) const FOLDER: &str = "in";
 
+/// The files of a copy, in its order.
+type Opened = Vec<Arc<dyn File>>;
+
 /// A copy of which not all is here yet.
 pub(super) struct Incoming {
     id: u128,
     pub(super) from: NodeId,
     applied: Applied,
     files: Vec<FileInfo>,
-    opened: Vec<Arc<dyn File>>,
+    opened: Opened,
     have: Vec<u64>,
     pub(super) touched: Duration,
 }
@@ -104,7 +107,7 @@ fn prepare(
     folder: PathBuf,
     id: u128,
     files: &[FileInfo],
-) -> io::Result<(Vec<Arc<dyn File>>, Vec<u64>)> {
+) -> io::Result<(Opened, Vec<u64>)> {
     disk.create_dir_all(&folder)?;
     let ours: Vec<_> = (0..files.len()).map(|n| folder.join(unfinished(id, n))).collect();
     for path in disk.list(&folder)? {
