@@ -108,7 +108,7 @@ async fn start(networks: &[Arc<dyn Network>], folder: &Path) -> Vec<(Node, Group
         let folder = folder.join(id.to_string());
         fs::create_dir_all(&folder).unwrap();
         let (log, network) = (folder.join("log"), network.clone());
-        let options = NodeOptions { id: NodeId(id), log, network };
+        let options = NodeOptions { id: NodeId(id), log, network, level: posthouse_cluster::LEVEL };
         let node = Node::open(Environment::real(), options).await.unwrap();
         let spec = GroupSpec { id: GroupId(1), name: "rate".into(), bootstrap: id == 1 };
         let machine = Rows(Database::open(&folder.join("rows"), STEPS).unwrap());

@@ -8,9 +8,9 @@
 //! simulated from a seed.
 #![forbid(unsafe_code)]
 
-/// Highest level of commands that this program knows. Level 1: what one node could; level 2: the distributed domain. A
-/// kind of command is proposed only once all nodes have agreed on its level.
-pub const LEVEL: u32 = 2;
+/// Highest level of commands that this program knows. Level 1: what one node could; level 2: the distributed domain; level 3:
+/// moves of mailboxes. A kind of command is proposed only once all nodes have agreed on its level.
+pub const LEVEL: u32 = 3;
 
 #[cfg(test)]
 extern crate self as posthouse_cluster;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
-    Environment, Group, GroupId,
+    Environment, Group, GroupId, LEVEL,
     group::GroupService,
     log::{LogEngine, LogError, LogOptions, SegmentedLog},
     network::{Alone, Network, Service},
@@ -50,12 +50,14 @@ pub struct NodeOptions {
     pub log: PathBuf,
     /// How other nodes are reached, and reach this one.
     pub network: Arc<dyn Network>,
+    /// Highest level that this node takes part in: [`LEVEL`], or less to act as an older program does.
+    pub level: u32,
 }
 
 impl NodeOptions {
     /// A node without others.
     pub fn alone(id: NodeId, log: impl Into<PathBuf>) -> Self {
-        Self { id, log: log.into(), network: Arc::new(Alone) }
+        Self { id, log: log.into(), network: Arc::new(Alone), level: LEVEL }
     }
 }
 
@@ -140,6 +142,11 @@ impl Node {
         network.serve(Service::GROUP, Arc::new(GroupService(weak.clone())));
         network.serve(Service::SNAPSHOT, Arc::new(SnapshotService(weak)));
         Ok(Self { inner })
+    }
+
+    /// Highest level that this node takes part in.
+    pub fn level(&self) -> u32 {
+        self.inner.options.level
     }
 
     /// What was handed in.

@@ -37,6 +37,7 @@ const APPLIED_TABLE: &str = "CREATE TABLE IF NOT EXISTS cluster_applied (
 pub struct Database {
     connection: Connection,
     path: PathBuf,
+    migrations: Vec<Migration>,
 }
 
 impl Database {
@@ -50,7 +51,7 @@ impl Database {
         prepare(&connection)?;
         connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         migrate(&mut connection, migrations)?;
-        Ok(Self { connection, path: path.to_owned() })
+        Ok(Self { connection, path: path.to_owned(), migrations: migrations.to_vec() })
     }
 
     /// The writer connection.
@@ -118,17 +119,15 @@ impl Database {
     }
 
     /// Replaces the whole content by that of the database file `from`, in one step. Readers that were
-    /// opened before see the new content.
+    /// opened before see the new content. A copy of an older program is brought up to date first, in its
+    /// own file; one of a newer program is refused.
     pub fn install(&mut self, from: &Path) -> Result<(), MachineError> {
-        let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let sound: String = source.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if sound != "ok" {
             return Err(MachineError::Corrupt(format!("copy {}: {sound}", file_name(from))));
         }
-        let (ours, theirs) = (schema_version(&self.connection)?, schema_version(&source)?);
-        if theirs != ours {
-            return Err(MachineError::Corrupt(format!("copy has schema {theirs}, ours is {ours}")));
-        }
+        migrate(&mut source, &self.migrations)?;
         self.connection.flush_prepared_statement_cache();
         // One step is one transaction: a crash leaves the old content or the new.
         Backup::new(&source, &mut self.connection)?.step(-1)?;

@@ -228,9 +228,8 @@ impl Change {
             | Self::SetStore { .. }
             | Self::RetireStore(_)
             | Self::RemoveStore(_)
-            | Self::PutMove(_)
-            | Self::MoveState { .. }
             | Self::PutAccountIn { .. } => 2,
+            Self::PutMove(_) | Self::MoveState { .. } => 3,
         }
     }
 }

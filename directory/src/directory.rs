@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use posthouse_cluster::{
-    Environment, Group, GroupId, GroupSpec, LEVEL, MachineError, Node, OpenError, network::Network,
+    Environment, Group, GroupId, GroupSpec, MachineError, Node, OpenError, network::Network,
     sqlite::Readers,
 };
 use tokio::sync::broadcast;
@@ -108,6 +108,8 @@ struct Inner {
     network: Arc<dyn Network>,
     readers: Readers,
     environment: Environment,
+    /// Highest level that this node takes part in.
+    level: u32,
 }
 
 impl Directory {
@@ -123,11 +125,18 @@ impl Directory {
         });
         let (machine, readers) =
             opened.await.map_err(|error| OpenError::Storage(error.to_string()))??;
+        let (level, agreed) = (node.level(), live.index.read().configuration.level);
+        if agreed > level {
+            let text = format!(
+                "the cluster has agreed on level {agreed}, this node takes part up to level {level}"
+            );
+            return Err(MachineError::Corrupt(text).into());
+        }
         let spec =
             GroupSpec { id: GroupId::DOMAIN, name: "domain".into(), bootstrap: options.bootstrap };
         let group = node.start_group(spec, Box::new(machine)).await?;
         let (environment, network) = (node.environment().clone(), node.network().clone());
-        Ok(Self { inner: Arc::new(Inner { live, group, network, readers, environment }) })
+        Ok(Self { inner: Arc::new(Inner { live, group, network, readers, environment, level }) })
     }
 
     fn read<T>(&self, look: impl FnOnce(&crate::index::Index) -> T) -> T {
@@ -165,10 +174,10 @@ impl Directory {
             return Ok(());
         }
         let members = self.nodes().iter().filter(|node| node.is_member()).count();
-        if members > 1 || needed > LEVEL {
+        if members > 1 || needed > self.inner.level {
             return Err(ChangeRefusal::LevelTooLow { needed, agreed }.into());
         }
-        let raise = Change::SetLevel(LEVEL);
+        let raise = Change::SetLevel(self.inner.level);
         Box::pin(self.change(Actor::System("level of the program".into()), raise)).await
     }
 
@@ -178,10 +187,10 @@ impl Directory {
         let nodes = self.nodes();
         let known = match nodes.iter().filter(|node| node.is_member()).count() {
             0 => return None,
-            1 => LEVEL,
+            1 => self.inner.level,
             _ => nodes.iter().filter(|n| n.is_member()).map(|n| n.level).min().unwrap_or(1),
         };
-        Some(known.min(LEVEL)).filter(|level| *level > self.level())
+        Some(known.min(self.inner.level)).filter(|level| *level > self.level())
     }
 
     async fn propose(&self, command: Bytes) -> Result<Bytes, ChangeError> {

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use posthouse_cluster::{
-    Environment, Node, NodeId, NodeOptions,
+    Environment, LEVEL, Node, NodeId, NodeOptions,
     env::BoxFuture,
     network::{Handler, LinkError, Network, PeerState, Service},
 };
@@ -187,14 +187,15 @@ async fn a_node_on_its_own_raises_the_level_and_several_agree_on_it() {
         let host = format!("n{id}.example.test");
         Change::PutNode(NodeInfo { id, host, site: "a".into(), level, ..NodeInfo::default() })
     };
-    directory.change(actor(), node(1, 2)).await.unwrap();
-    assert_eq!((directory.level(), directory.level_to_agree_on()), (2, None));
+    directory.change(actor(), node(1, LEVEL)).await.unwrap();
+    assert_eq!((directory.level(), directory.level_to_agree_on()), (LEVEL, None));
     assert!(directory.cluster_id().is_some());
     assert_eq!(directory.cluster_name(), "example.test");
-    directory.change(actor(), node(2, 3)).await.unwrap();
-    let refused = directory.change(actor(), Change::SetLevel(3)).await;
+    let newer = LEVEL + 1;
+    directory.change(actor(), node(2, newer)).await.unwrap();
+    let refused = directory.change(actor(), Change::SetLevel(newer)).await;
     assert!(
-        matches!(refused, Err(ChangeError::Refused(ChangeRefusal::BadLevel { level: 3, .. }))),
+        matches!(&refused, Err(ChangeError::Refused(ChangeRefusal::BadLevel { level, .. })) if *level == newer),
         "{refused:?}"
     );
     for (node, ..) in &cluster.nodes {

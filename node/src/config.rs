@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use posthouse_cluster::LEVEL;
 use serde::{Deserialize, Serialize};
 
 /// File name in the data folder.
@@ -101,6 +102,10 @@ pub(crate) struct NodeConfig {
     /// addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) advertise: Vec<String>,
+    /// Highest level of commands that this node takes part in, to try an update or to hold it back: as an older
+    /// program does. Left out: what the program knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_level: Option<u32>,
     /// DNS server to ask for mail exchangers; left out: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dns: Option<SocketAddr>,
@@ -123,6 +128,7 @@ impl Default for NodeConfig {
             profile: Profile::Standard,
             listen: std::collections::BTreeMap::new(),
             advertise: Vec::new(),
+            max_level: None,
             dns: None,
         }
     }
@@ -144,6 +150,11 @@ impl NodeConfig {
     /// Writes the file: the old one or the new one is there after a crash.
     pub(crate) fn save(&self, data: &Path) -> Result<()> {
         write_file(&data.join(FILE), toml::to_string_pretty(self)?.as_bytes(), false)
+    }
+
+    /// Highest level that this node takes part in.
+    pub(crate) fn level(&self) -> u32 {
+        self.max_level.map_or(LEVEL, |most| most.clamp(1, LEVEL))
     }
 
     /// Where each service listens.

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::Path};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use posthouse_cluster::{
-    Environment, LEVEL,
+    Environment,
     env::BoxFuture,
     join::{Admission, InviteCode, JoinRequest, knock},
 };
@@ -177,7 +177,7 @@ async fn ask(
         site,
         addresses: advertised(config, None),
         version: VERSION.to_owned(),
-        level: LEVEL,
+        level: config.level(),
         public_key: Vec::new(),
     };
     Ok(knock(&Environment::real(), &code, request, &key).await?)

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::{Context, Result};
 use posthouse_auth::{AuthOptions, Authenticator};
 use posthouse_cluster::{
-    Environment, GroupId, LEVEL, Node, NodeId, NodeOptions,
+    Environment, GroupId, Node, NodeId, NodeOptions,
     env::BoxFuture,
     link::{LinkOptions, Links, Timing},
     network::Network,
@@ -44,8 +44,12 @@ pub(crate) async fn open(layout: &Layout, config: &NodeConfig) -> Result<Open> {
     let identity = Identity::open(&layout.links(), config.id, &config.host, &env)?;
     let links = link(&env, &identity, config).await?;
     let network: Arc<dyn Network> = Arc::new(links.clone());
-    let options =
-        NodeOptions { id: NodeId(config.id), log: layout.log(), network: network.clone() };
+    let options = NodeOptions {
+        id: NodeId(config.id),
+        log: layout.log(),
+        network: network.clone(),
+        level: config.level(),
+    };
     let node = Node::open(env.clone(), options).await.context("the log cannot be opened")?;
     let bootstrap = !identity.trust.joined;
     let options = DirectoryOptions { folder: layout.domain(), bootstrap };
@@ -100,7 +104,7 @@ async fn link(env: &Environment, identity: &Identity, config: &NodeConfig) -> Re
         certificate: identity.trust.certificate.clone(),
         authorities: identity.trust.authorities.clone(),
         listener,
-        level: LEVEL,
+        level: config.level(),
         timing: Timing::default(),
     };
     let links = Links::start(env.clone(), options)?;

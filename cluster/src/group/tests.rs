@@ -51,7 +51,7 @@ impl Member {
         log: LogOptions,
     ) -> Self {
         let (path, network) = (folder.path().join("log"), switch.port(id));
-        let options = NodeOptions { id: NodeId(id), log: path, network };
+        let options = NodeOptions { id: NodeId(id), log: path, network, level: crate::LEVEL };
         let node = Node::open_with(Environment::real(), options, log).await.unwrap();
         let group = start_group(&node, folder.path(), id == 1).await;
         Self { node, group, folder }

@@ -78,6 +78,25 @@ async fn an_installed_copy_replaces_everything_and_open_readers_see_it() {
 }
 
 #[test]
+fn a_copy_of_an_older_program_is_brought_up_to_date_and_one_of_a_newer_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let two: Vec<Migration> =
+        STEPS.iter().copied().chain(["ALTER TABLE item ADD size INT"]).collect();
+    let mut old = Database::open(&folder.path().join("old"), STEPS).unwrap();
+    let mut new = Database::open(&folder.path().join("new"), &two).unwrap();
+    put(&mut old, 4, "a");
+    let copies = ["from-old", "from-new"].map(|name| folder.path().join(name));
+    old.snapshot(&copies[0]).unwrap();
+    new.snapshot(&copies[1]).unwrap();
+    new.install(&copies[0]).unwrap();
+    assert_eq!(names(new.connection()), ["a"]);
+    assert_eq!(new.applied().unwrap().unwrap().index, 4);
+    assert!(new.connection.prepare("SELECT size FROM item").is_ok());
+    assert!(old.install(&copies[1]).is_err());
+    assert_eq!(names(old.connection()), ["a"]);
+}
+
+#[test]
 fn a_damaged_copy_is_refused_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut database = Database::open(&folder.path().join("db"), STEPS).unwrap();

@@ -26,7 +26,7 @@ pub use progress::{Phase, Progress};
 pub use runner::{Led, MoveRunner, RunnerOptions};
 
 /// Agreed level of the cluster from which on mailboxes may be moved.
-pub const LEVEL: u32 = 2;
+pub const LEVEL: u32 = 3;
 
 /// Number of a move: random, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -90,7 +90,7 @@ async fn a_leader_whose_disk_fails_gives_up_and_says_so() {
     let mut env = Environment::real();
     env.disk = Arc::new(Fragile { disk: env.disk, broken: broken.clone() });
     let (path, network) = (folder.path().join("log"), switch.port(1));
-    let options = NodeOptions { id: NodeId(1), log: path, network };
+    let options = NodeOptions { id: NodeId(1), log: path, network, level: crate::LEVEL };
     let node = Node::open(env, options).await.unwrap();
     let group = start_group(&node, folder.path(), true).await;
     let others = [Member::start(&switch, 2).await, Member::start(&switch, 3).await];

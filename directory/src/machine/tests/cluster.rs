@@ -1,6 +1,6 @@
 //! Nodes, invitations, levels and stores.
 
-use posthouse_cluster::{StateMachine, Timestamp};
+use posthouse_cluster::{LEVEL, StateMachine, Timestamp};
 
 use crate::{
     Change, ChangeRefusal, Invite, JoinInfo, Joined, Kind, NodeInfo, NodeState, SettingChange,
@@ -288,13 +288,17 @@ fn levels_only_rise_and_only_when_all_members_know_them() {
     lab.ok(Change::SetLevel(3));
     assert_eq!(lab.live.index.read().configuration.cluster, id, "the cluster keeps its number");
 
-    // a program of level 2 does not start on it
+    // a program that does not know the agreed level does not start on it
+    let newer = LEVEL + 1;
+    lab.ok(report(1, newer));
+    lab.ok(report(2, newer));
+    lab.ok(Change::SetLevel(newer));
     let Lab { folder, machine, .. } = lab;
     drop(machine);
     let Err(error) = DirectoryMachine::open(folder.path(), std::sync::Arc::new(Live::new())) else {
         panic!("it started");
     };
-    assert!(error.to_string().contains("level 3"), "{error}");
+    assert!(error.to_string().contains(&format!("level {newer}")), "{error}");
 }
 
 #[test]

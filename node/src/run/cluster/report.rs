@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use posthouse_cluster::LEVEL;
 use posthouse_directory::{Actor, Change, ChangeError, NodeInfo};
 
 use super::Cluster;
@@ -31,7 +30,7 @@ impl Cluster {
     async fn report(&self) -> Result<(), ChangeError> {
         let Some(info) = self.own_info() else { return Ok(()) };
         let Some(own) = self.own_peer() else { return Ok(()) };
-        if !info.is_member() || is_current(&info, &own.addresses, &own.key) {
+        if !info.is_member() || is_current(&info, &own.addresses, &own.key, self.config.level()) {
             return Ok(());
         }
         let report = Change::NodeReport {
@@ -39,15 +38,15 @@ impl Cluster {
             links: own.addresses,
             key: Some(own.key.to_vec()),
             version: super::super::VERSION.to_owned(),
-            level: LEVEL,
+            level: self.config.level(),
         };
         self.parts.directory.change(Actor::System("start of the node".into()), report).await
     }
 }
 
-fn is_current(info: &NodeInfo, links: &[String], key: &[u8]) -> bool {
+fn is_current(info: &NodeInfo, links: &[String], key: &[u8], level: u32) -> bool {
     info.links == links
         && info.key == key
         && info.version == super::super::VERSION
-        && info.level == LEVEL
+        && info.level == level
 }

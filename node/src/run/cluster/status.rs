@@ -124,7 +124,7 @@ impl Cluster {
         let (disk_free, disk_total) = self.disk();
         NodeStatus {
             version: super::super::VERSION.to_owned(),
-            level: posthouse_cluster::LEVEL,
+            level: self.config.level(),
             started: self.started,
             now,
             certificate_days,
