@@ -42,9 +42,13 @@ test: test-packages web ## Everything that must pass: lint, units, crash and pow
 lint: packages web ## Formatting, clippy, licences and advisories
 	@tests/tools/lint
 
-bench: packages web ## Side by side with Postfix, Dovecot and slapd, as ratios
+bench: packages web ## Side by side with Postfix, Dovecot, slapd and etcd, as ratios
 	@tests/tools/need tests/tools/bench-packages.txt
 	@tests/tools/bench
+	@tests/tools/bench-cluster
+
+faults: test-packages web ## Break a cluster of real nodes 1,000 times and judge what clients saw (FAULTS, FAULTS_SEED)
+	@tests/tools/faults
 
 sim: packages ## Simulated clusters with new seeds (POSTHOUSE_SIM_MINUTES=5)
 	@tests/tools/sim

@@ -450,6 +450,19 @@ impl Nemesis<'_> {
     }
 }
 
+/// What to put before a program so that its wall clock is moved by what stands in a file (`+1h`), and nothing else.
+pub fn moved_clock(file: &Path) -> Vec<String> {
+    let folder = format!("/usr/lib/{}-linux-gnu/faketime", std::env::consts::ARCH);
+    let words = [
+        "env".to_owned(),
+        format!("LD_PRELOAD={folder}/libfaketime.so.1"),
+        format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
+        "FAKETIME_CACHE_DURATION=1".to_owned(),
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+    ];
+    words.to_vec()
+}
+
 /// Makes the `when`th sync of a process from now on fail.
 fn inject(pid: u32, when: usize) -> Result<Child> {
     let rule = format!("inject=fsync,fdatasync,sync_file_range:error=EIO:when={when}");

@@ -153,7 +153,7 @@ fn a_code_works_once_and_unchanged_and_a_removed_node_is_refused_for_good() {
     assert!(deliver(&cluster, 3, "anna", "before").starts_with("250"));
     let said = refused(cluster.node(1), &["cluster", "remove", "99", "--yes"]);
     assert!(said.contains("99"), "{said}");
-    cluster.node(1).json(["store", "drain", "3", "--yes"]).unwrap();
+    wait(PATIENCE, || cluster.node(1).json(["store", "drain", "3", "--yes"])).unwrap();
     wait(PATIENCE, || {
         let plan = cluster.node(1).command(["cluster", "remove", "3", "--dry-run"])?;
         ensure!(plan.status.success(), "{plan:?}");
@@ -220,7 +220,7 @@ fn a_mailbox_moves_while_it_is_used() {
     let load = Load::start(&cluster, options.clone()).unwrap();
     load.wait_for(150, PATIENCE).unwrap();
     for store in ["2", "3"] {
-        cluster.node(1).json(["store", "move", "anna", store, "--yes"]).unwrap();
+        wait(PATIENCE, || cluster.node(1).json(["store", "move", "anna", store, "--yes"])).unwrap();
         wait(PATIENCE, || {
             let moves = cluster.node(2).json(["store", "moves"])?;
             let moves = moves.as_array().context("no list")?;
@@ -241,8 +241,10 @@ fn with_the_line_between_sites_cut_each_side_works_and_mail_for_the_other_waits_
     options.sites = ["berlin", "berlin", "hamburg"].map(str::to_owned).to_vec();
     let cluster = TestCluster::with(options).unwrap();
     // chen works in Hamburg
-    cluster.node(1).json(["store", "set-replicas", "3", "1", "--yes"]).unwrap();
-    cluster.node(1).json(["store", "move", "chen", "3", "--yes"]).unwrap();
+    for order in [["set-replicas", "3", "1"], ["move", "chen", "3"]] {
+        let words = [&["store"][..], &order, &["--yes"]].concat();
+        wait(PATIENCE, || cluster.node(1).json(&words)).unwrap();
+    }
     wait(PATIENCE, || {
         let status = cluster.status(3)?;
         let stores = status["stores"].as_array().context("no stores")?;

@@ -7,6 +7,7 @@ use posthouse_tests::{
     checker::{Verdict, judge},
     cluster::{ClusterOptions, TestCluster},
     load::{Load, LoadOptions, last_views},
+    nemesis::moved_clock,
 };
 
 /// Ends the clients and judges what they did and saw; nothing may be wrong.
@@ -46,18 +47,36 @@ fn leaders_that_are_killed_under_load_cost_nothing_that_was_acknowledged() {
     let mut cluster = TestCluster::start(3).unwrap();
     let options = LoadOptions::default();
     let load = Load::start(&cluster, options.clone()).unwrap();
-    for round in 0..4 {
+    for round in 0..2 {
         load.wait_for(100, PATIENCE).unwrap();
         let leader = cluster.wait_for_leader(1 + round % 3, 1, |_| true).unwrap();
         cluster.kill(leader).unwrap();
         load.refresh(&cluster);
-        println!("{} µs: killed node {leader}", load.ledger().now() / 1000);
         load.wait_for(60, PATIENCE).unwrap();
-        println!("{} µs: starts node {leader}", load.ledger().now() / 1000);
         cluster.restart(leader).unwrap();
         load.refresh(&cluster);
     }
     load.wait_for(100, PATIENCE).unwrap();
     let verdict = judged(&cluster, load, &options);
-    println!("{verdict:#?}");
+    assert!(verdict.acknowledged > 100 && verdict.registers.0 > 50, "{verdict:#?}");
+}
+
+#[test]
+fn a_wall_clock_that_jumps_costs_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clock");
+    std::fs::write(&file, "+0").unwrap();
+    let mut options = ClusterOptions::nodes(3);
+    options.wrappers = vec![moved_clock(&file)];
+    let cluster = TestCluster::with(options).unwrap();
+    let options = LoadOptions::default();
+    let load = Load::start(&cluster, options.clone()).unwrap();
+    // the home of the mailboxes leads them, and its clock jumps
+    for offset in ["+1h", "-1h", "+1y", "+0"] {
+        load.wait_for(60, PATIENCE).unwrap();
+        std::fs::write(&file, offset).unwrap();
+    }
+    load.wait_for(100, PATIENCE).unwrap();
+    let verdict = judged(&cluster, load, &options);
+    assert!(verdict.acknowledged > 60, "{verdict:#?}");
 }

@@ -21,6 +21,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+#[path = "bench-client/etcd.rs"]
+mod etcd;
+
 /// No answer of a benchmark takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -36,12 +39,15 @@ async fn main() -> Result<()> {
             fill(address.parse()?, user, password, items.parse()?).await?
         }
         ["first", address, user, password] => first(address.parse()?, user, password).await?,
+        ["etcd", address, writers, seconds] => {
+            etcd::puts(address.parse()?, writers.parse()?, seconds.parse()?).await?
+        }
         ["ldap", url, dn, password, base, people, searches] => {
             ldap(url, dn, password, base, people.parse()?, searches.parse()?).await?
         }
         _ => bail!(
             "usage: bench-client imap ADDRESS USER PASSWORD FOLDER MESSAGES | fill ADDRESS USER PASSWORD ITEMS | \
-             first ADDRESS USER PASSWORD | \
+             first ADDRESS USER PASSWORD | etcd ADDRESS WRITERS SECONDS | \
              ldap URL DN PASSWORD BASE PEOPLE SEARCHES"
         ),
     };

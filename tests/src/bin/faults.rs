@@ -16,6 +16,7 @@ use posthouse_tests::{
     nemesis::{
         Dice, Fault, Nemesis,
         disk::{self, Disk},
+        moved_clock,
     },
     netns,
     scorecard::{Scorecard, replace_between},
@@ -100,21 +101,10 @@ impl Ground {
         let mut options = ClusterOptions::nodes(3);
         options.namespaces = true;
         options.data = self.disks.iter().map(|disk| disk.path().join("data")).collect();
-        let clock = self.clocks[0].1.display();
-        let fake = format!(
-            "env LD_PRELOAD=libfaketime.so.1 FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_CACHE_DURATION=1 \
-             FAKETIME_DONT_FAKE_MONOTONIC=1 LD_LIBRARY_PATH={}",
-            faketime_folder()
-        );
         options.wrappers = vec![vec![]; 3];
-        options.wrappers[FAKED - 1] = fake.split_whitespace().map(str::to_owned).collect();
+        options.wrappers[FAKED - 1] = moved_clock(&self.clocks[0].1);
         options
     }
-}
-
-fn faketime_folder() -> String {
-    let machine = std::env::consts::ARCH;
-    format!("/usr/lib/{machine}-linux-gnu/faketime")
 }
 
 fn run(folder: &Path) -> Result<()> {
