@@ -76,7 +76,7 @@ pub(super) struct Cluster {
 
 async fn start(boot: Boot, id: NodeId, disk: SimDisk, checks: Checks) -> Result<Running, String> {
     let Boot { environment, network, folder } = boot;
-    let options = NodeOptions { id, log: folder.join("log"), network };
+    let options = NodeOptions { id, log: folder.join("log"), network, level: crate::LEVEL };
     let node = Node::open_with(environment, options, LOG).await.map_err(|e| e.to_string())?;
     let opened = Registers::open(&disk, id, &folder.join("state"), &checks);
     let (machine, view) = opened.map_err(|error| error.to_string())?;
