@@ -47,7 +47,11 @@ fn put(key: u64) -> Bytes {
     framed.freeze()
 }
 
-async fn put_once(sender: &mut SendRequest<Full<Bytes>>, address: SocketAddr, key: u64) -> Result<()> {
+async fn put_once(
+    sender: &mut SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+    key: u64,
+) -> Result<()> {
     sender.ready().await?;
     let request = Request::post(format!("http://{address}/etcdserverpb.KV/Put"))
         .header("content-type", "application/grpc")
