@@ -57,7 +57,8 @@ fn hold(users: &str, password: &str) -> Result<Value> {
     let port = |name: &str| -> Vec<u16> {
         (1..=3).map(|number| cluster.node(number).port(name).port()).collect()
     };
-    println!("{}", json!({ "smtp": port("smtp"), "imaps": port("imaps") }));
+    let pids: Vec<u32> = (1..=3).map(|number| cluster.node(number).pid()).collect();
+    println!("{}", json!({ "smtp": port("smtp"), "imaps": port("imaps"), "pids": pids }));
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(json!({}))
 }
@@ -74,7 +75,7 @@ fn probe(endpoint: &Endpoint, reads: bool, gaps: &Mutex<Gaps>, stop: &AtomicBool
     let mut number = 0;
     let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        let done = || -> Result<()> {
+        let mut work = || -> Result<()> {
             if reads {
                 let mut imap = endpoint.imap("anna", PATIENCE)?;
                 while !stop.load(Ordering::Relaxed) {
@@ -95,8 +96,7 @@ fn probe(endpoint: &Endpoint, reads: bool, gaps: &Mutex<Gaps>, stop: &AtomicBool
             }
             Ok(())
         };
-        let mut done = done;
-        if done().is_err() {
+        if work().is_err() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
