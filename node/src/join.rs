@@ -156,11 +156,22 @@ pub(crate) async fn join(layout: &Layout, config: &NodeConfig, wish: Wish) -> Re
         true => config,
         false => NodeConfig { advertise: wish.addresses, ..config },
     };
+    let config = with_fixed_port(config)?;
     let site = Some(wish.site).filter(|site| !site.is_empty());
     let config = NodeConfig { site: site.clone().unwrap_or(config.site), ..config };
     let admission = ask(&config, &wish.code, site, &layout.links()).await?;
     settle(layout, config, &admission)?;
     Ok(Joined { cluster: admission.cluster, node: admission.node.0 })
+}
+
+/// The other nodes are told a port before this one runs: one that is free now is kept where none was chosen.
+fn with_fixed_port(mut config: NodeConfig) -> Result<NodeConfig> {
+    let open = |(port, address): &(Port, SocketAddr)| *port == Port::Nodes && address.port() == 0;
+    if let Some((_, address)) = config.addresses().into_iter().find(open) {
+        let free = std::net::TcpListener::bind(address).context("no port is free")?.local_addr()?;
+        config.listen.insert(Port::Nodes, vec![free]);
+    }
+    Ok(config)
 }
 
 /// Knocks.
@@ -244,6 +255,15 @@ mod tests {
         assert!(advertised(&config, None).is_empty());
         config.advertise = vec!["10.0.0.1:1".into()];
         assert_eq!(advertised(&config, at("127.0.0.1:7000")), ["10.0.0.1:1"]);
+    }
+
+    #[test]
+    fn a_node_with_free_ports_keeps_one_for_other_nodes() {
+        let config = NodeConfig { profile: Profile::Free, ..NodeConfig::default() };
+        let fixed = with_fixed_port(config).unwrap();
+        let told = advertised(&fixed, None);
+        assert!(told.len() == 1 && !told[0].ends_with(":0"), "{told:?}");
+        assert_eq!(advertised(&with_fixed_port(fixed).unwrap(), None), told);
     }
 
     #[tokio::test]

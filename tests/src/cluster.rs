@@ -43,6 +43,8 @@ pub struct ClusterOptions {
     pub wrappers: Vec<Vec<String>>,
     /// Text to append to the answers of the first node.
     pub more_answers: String,
+    /// Lines to begin `node.toml` of all nodes with.
+    pub more_node_toml: String,
 }
 
 impl ClusterOptions {
@@ -149,12 +151,13 @@ impl TestCluster {
             None => ("free", format!("{}:{HIDDEN_PORT}", self.ip(number))),
         };
         let enter = self.hosts.as_ref().map(|hosts| hosts.enter(number)).unwrap_or_default();
+        let more = &self.options.more_node_toml;
         Ok(NodeOptions {
             enter,
             wrapper: self.options.wrappers.get(number - 1).cloned().unwrap_or_default(),
             environment: self.options.environment.clone(),
             node_toml: Some(format!(
-                "profile = '{profile}'\nadvertise = ['{link}']\n[listen]\nnodes = ['{listen}']\n"
+                "{more}profile = '{profile}'\nadvertise = ['{link}']\n[listen]\nnodes = ['{listen}']\n"
             )),
             data: self.options.data.get(number - 1).cloned(),
             listen: Some(profile),
