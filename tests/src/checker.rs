@@ -335,10 +335,10 @@ fn readers(mailbox: &str, history: &[Record], expunges: &Expunges, verdict: &mut
                 let there = view.messages.iter().filter(|(uid, _)| expunged(**uid));
                 gone.extend(there.map(|(_, id)| id.as_str()));
             }
-            (Op::Append { mailbox: of, id }, Outcome::Placed(_, uid)) if of == mailbox => {
-                if expunged(*uid) {
-                    gone.insert(id);
-                }
+            (Op::Append { mailbox: of, id }, Outcome::Placed(_, uid))
+                if of == mailbox && expunged(*uid) =>
+            {
+                gone.insert(id);
             }
             _ => {}
         }

@@ -156,6 +156,9 @@ impl Shared {
     }
 }
 
+/// What a client does until it is told to stop.
+type Work = fn(&Shared, clients::Place);
+
 /// Clients at work. Dropped: they end.
 pub struct Load {
     shared: Arc<Shared>,
@@ -179,7 +182,7 @@ impl Load {
             load.empty_setting(cluster)?;
         }
         let options = load.shared.options.clone();
-        let kinds: [(usize, fn(&Shared, clients::Place)); 5] = [
+        let kinds: [(usize, Work); 5] = [
             (options.senders, clients::send),
             (options.appenders, clients::append),
             (options.readers, clients::read),

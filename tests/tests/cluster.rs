@@ -219,12 +219,14 @@ fn a_mailbox_moves_while_it_is_used() {
     let options = LoadOptions::default();
     let load = Load::start(&cluster, options.clone()).unwrap();
     load.wait_for(150, PATIENCE).unwrap();
-    for store in ["2", "3"] {
-        wait(PATIENCE, || cluster.node(1).json(["store", "move", "anna", store, "--yes"])).unwrap();
+    for store in [2, 3] {
+        let to = store.to_string();
+        wait(PATIENCE, || cluster.node(1).json(["store", "move", "anna", to.as_str(), "--yes"]))
+            .unwrap();
         wait(PATIENCE, || {
             let moves = cluster.node(2).json(["store", "moves"])?;
             let moves = moves.as_array().context("no list")?;
-            let done = |one: &&serde_json::Value| one["to"].to_string() == store;
+            let done = |one: &&serde_json::Value| one["to"] == store;
             let one = moves.iter().rev().find(done).context("no such move")?;
             ensure!(one["state"] == "done", "{one}");
             Ok(())
