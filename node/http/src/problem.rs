@@ -141,8 +141,9 @@ impl From<ChangeRefusal> for Problem {
             ChangeRefusal::HostTaken { .. } => conflict("host_taken"),
             ChangeRefusal::KeyTaken(_) => conflict("key_taken"),
             ChangeRefusal::NodeRemoved(_) => conflict("node_removed"),
-            ChangeRefusal::WouldLose(_) => conflict("would_lose")
-                .remedy("Move the mailboxes or add a replica first."),
+            ChangeRefusal::WouldLose(_) => {
+                conflict("would_lose").remedy("Move the mailboxes or add a replica first.")
+            }
             ChangeRefusal::LastNode => conflict("last_node"),
             ChangeRefusal::LevelTooLow { .. } => conflict("level_too_low"),
             ChangeRefusal::BadLevel { .. } => conflict("bad_level"),

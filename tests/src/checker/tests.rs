@@ -412,8 +412,8 @@ fn zones_of_values_say_the_same_as_trying_all_orders() {
     for seed in 0..3_000 {
         let mut history = random_history(seed, 9);
         // values of other operations, so that about half of the histories are wrong
-        for at in 0..history.len() {
-            if let Outcome::Value(value) = &mut history[at].outcome
+        for (at, record) in history.iter_mut().enumerate() {
+            if let Outcome::Value(value) = &mut record.outcome
                 && (seed + at as u64).is_multiple_of(3)
             {
                 *value = (*value + seed % 4).min(9);

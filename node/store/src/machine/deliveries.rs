@@ -54,7 +54,7 @@ impl Step<'_> {
 
     /// Forgets some of what is too old, now and then.
     pub(super) fn forget_deliveries(&self, now: DeliveryId) -> Result<(), Stop> {
-        if now.0 % EVERY != 0 {
+        if !now.0.is_multiple_of(EVERY) {
             return Ok(());
         }
         let Some(limit) = self.day()?.checked_sub(DAYS) else { return Ok(()) };
