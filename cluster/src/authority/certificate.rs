@@ -124,9 +124,13 @@ pub fn time_left(certificate: &[u8], now: Timestamp) -> Duration {
     Duration::from_secs(u64::try_from(left).unwrap_or(0))
 }
 
-/// Whether a certificate (DER) should be renewed: a third of its life or less is left.
+/// Whether a certificate (DER) should be renewed: a third of its life or less is left, or it is not valid yet. The
+/// latter is one that was made while the clock was ahead: nobody would take it until then.
 pub fn renewal_due(certificate: &[u8], now: Timestamp) -> bool {
     let Some((start, end)) = validity(certificate) else { return true };
+    if start > now.seconds() as i64 {
+        return true;
+    }
     let life = end.saturating_sub(start).saturating_sub(CLOCK_SLACK.as_secs() as i64);
     end.saturating_sub(now.seconds() as i64) <= life / RENEWAL_PART
 }

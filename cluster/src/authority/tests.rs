@@ -45,6 +45,9 @@ fn a_certificate_names_the_node_and_its_key_and_is_renewed_in_its_last_third() {
     assert!(renewal_due(&made, NOW.after(DAY * 20)));
     assert_eq!(time_left(&made, NOW.after(DAY * 31)), Duration::ZERO);
     assert!(renewal_due(b"not a certificate", NOW));
+    // made while the clock was a year ahead, and looked at when it is right again
+    let ahead = authority.certify(key.public_key(), NodeId(7), NOW.after(DAY * 365), VALIDITY);
+    assert!(renewal_due(&ahead.unwrap(), NOW));
     assert!(authority.certify(b"not a key", NodeId(7), NOW, VALIDITY).is_err());
 }
 
