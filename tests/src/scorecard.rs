@@ -146,7 +146,7 @@ impl Scorecard {
             let _ = writeln!(text, "seed {seed}: {:?}: {}", found.kind, found.text);
         }
         for failure in self.failures.iter().take(30) {
-            let _ = writeln!(text, "{failure}");
+            let _ = writeln!(text, "{}", failure.lines().next().unwrap_or_default());
         }
         text
     }

@@ -66,7 +66,7 @@ fn report(folder: &Path, file: &Path) -> Result<()> {
     ensure!(card.rounds > 0, "nothing has run in {}", folder.display());
     let text = fs::read_to_string(file)?;
     let mut new = card.markdown();
-    if !card.violations.is_empty() {
+    if !card.findings().is_empty() {
         new += &format!("\nFound:\n\n```text\n{}```\n", card.findings());
     }
     let text = replace_between(&text, MARKS.0, MARKS.1, &new)
