@@ -209,7 +209,8 @@ impl MoveRunner {
             None => drop(waiting.remove(&wish.id)),
             Some(MoveError::Later(why)) => {
                 // one that got further begins anew with short waits: a busy leader loses its lease now and then
-                let before = waiting.get(&wish.id).filter(|wait| wait.progress.items >= progress.items);
+                let before =
+                    waiting.get(&wish.id).filter(|wait| wait.progress.items >= progress.items);
                 let last = before.map(|wait| wait.last * 2);
                 let last = last.unwrap_or(FIRST_WAIT).min(LONGEST_WAIT);
                 tracing::warn!(target: "warning", mailbox = ?wish.mailbox, from = wish.from.0,
