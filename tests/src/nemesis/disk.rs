@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -79,6 +79,10 @@ impl Disk {
         } else {
             let image = self.mount.with_file_name("image").to_string_lossy().into_owned();
             run("umount", &[&mount])?;
+            // replays the journal, and clears the mark that would make the next mount read-only; 1 says "mended"
+            let status =
+                Command::new("e2fsck").args(["-p", &image]).stdout(Stdio::null()).status()?;
+            ensure!(matches!(status.code(), Some(0 | 1)), "e2fsck ended with {status}");
             run("mount", &["-o", "loop", &image, &mount])?;
         }
         self.read_only = read_only;
