@@ -29,6 +29,8 @@ use crate::{
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often a node that joined looks whether the directory is there.
 const COPY_LOOK: Duration = Duration::from_millis(50);
+/// How long a start waits for the majority.
+const CATCH_UP: Duration = Duration::from_secs(5);
 /// How often it says that it still waits.
 const COPY_TELL: Duration = Duration::from_secs(10);
 
@@ -70,6 +72,7 @@ pub(crate) async fn run(data: &Path, arguments: &RunArguments) -> Result<()> {
     if !first_copy(&open, &stop).await {
         return close(Some(open)).await;
     }
+    catch_up(&open).await;
     let listeners = bind(&config).await;
     let outcome = match listeners {
         Ok(listeners) => {
@@ -110,6 +113,23 @@ async fn first_copy(open: &Open, stop: &CancellationToken) -> bool {
         }
     }
     true
+}
+
+/// Waits until the directory here has what was agreed on before the start: what this node has shown before it was
+/// stopped or died must not go back. Without a majority it serves what it has.
+async fn catch_up(open: &Open) {
+    let clock = &open.parts.env.clock;
+    let current = async {
+        while open.parts.directory.group().read_barrier().await.is_err() {
+            clock.sleep(COPY_LOOK).await;
+        }
+    };
+    tokio::select! {
+        () = current => {}
+        () = clock.sleep(CATCH_UP) => {
+            tracing::warn!(target: "warning", "no majority answers: serving from this node's own copy of the directory, which may be behind");
+        }
+    }
 }
 
 async fn close(open: Option<Open>) -> Result<()> {
