@@ -57,6 +57,8 @@ pub enum Op {
         /// Which.
         register: String,
     },
+    /// The node was started anew: taken down by whoever started it.
+    Start,
 }
 
 /// What a mailbox looked like.

@@ -126,6 +126,8 @@ struct Shared {
     stop: AtomicBool,
     number: AtomicU64,
     register: Mutex<Option<Register>>,
+    /// Process of each node when it was looked at last.
+    pids: Mutex<BTreeMap<usize, u32>>,
 }
 
 /// A message whose flags are a register.
@@ -174,6 +176,7 @@ impl Load {
             stop: AtomicBool::new(false),
             number: AtomicU64::new(0),
             register: Mutex::default(),
+            pids: Mutex::default(),
             options,
         });
         let mut load = Self { shared, threads: Vec::new() };
@@ -202,6 +205,13 @@ impl Load {
 
     /// Looks again where nodes are reached: after one was started or has ended.
     pub fn refresh(&self, cluster: &TestCluster) {
+        let mut pids = self.shared.pids.lock().unwrap_or_else(PoisonError::into_inner);
+        for number in cluster.running() {
+            let pid = cluster.node(number).pid();
+            if pids.insert(number, pid).is_some_and(|before| before != pid) {
+                self.ledger().record(0, number, Op::Start, || Outcome::Done);
+            }
+        }
         let of = |number: usize| {
             let running = cluster.node(number).is_running();
             running.then(|| Endpoint::of(cluster, number).ok()).flatten()

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::{Kind, Verdict};
 use crate::ledger::{Op, Outcome, Record};
 
-/// Registers with this prefix may be read late on any node, but on no node backwards, and not before what that node itself
-/// acknowledged: settings, which every node reads from its own copy.
+/// Registers with this prefix may be read late on any node, but on no node backwards while it runs, and not before what
+/// that node itself acknowledged: settings, which every node reads from its own copy. One that was started anew and is cut
+/// off cannot know how much of its log the others have agreed on.
 pub const LOCAL_READS: &str = "setting:";
 
 /// Value of a register that was never written.
@@ -67,7 +68,7 @@ pub(super) fn judge(history: &[Record], verdict: &mut Verdict) {
         verdict.registers.1 += 1;
         let mut steps = steps(history, name);
         if name.starts_with(LOCAL_READS) {
-            if let Some(text) = backwards(&steps) {
+            if let Some(text) = backwards(&steps, &starts(history)) {
                 verdict.break_promise(Kind::Monotonicity, format!("{name}: {text}"));
             }
             steps.retain(|step| step.write);
@@ -139,12 +140,13 @@ impl Zone {
 }
 
 /// What a node showed later than something newer, by its own reads and acknowledged writes.
-fn backwards(steps: &[Step]) -> Option<String> {
+fn backwards(steps: &[Step], starts: &[(usize, u64)]) -> Option<String> {
     let writes: Vec<_> = steps.iter().filter(|step| step.write).collect();
     let of: HashMap<u64, &Step> = writes.iter().map(|step| (step.value, *step)).collect();
     for read in steps.iter().filter(|step| !step.write) {
         let Some(seen) = of.get(&read.value) else {
-            if read.value == EMPTY && !earlier(steps, read).any(|step| step.value != EMPTY) {
+            if read.value == EMPTY && !earlier(steps, starts, read).any(|step| step.value != EMPTY)
+            {
                 continue;
             }
             return Some(format!("node {} read {} out of nowhere", read.node, read.value));
@@ -153,7 +155,7 @@ fn backwards(steps: &[Step]) -> Option<String> {
             return Some(format!("node {} read {} before it was written", read.node, read.value));
         }
         // certainly replaced before what the node knew already
-        let newer = earlier(steps, read)
+        let newer = earlier(steps, starts, read)
             .filter_map(|step| of.get(&step.value))
             .find(|known| seen.known && known.begin > seen.end && known.value != seen.value);
         if let Some(newer) = newer {
@@ -164,7 +166,21 @@ fn backwards(steps: &[Step]) -> Option<String> {
     None
 }
 
-/// What the node of `read` had read or acknowledged before it.
-fn earlier<'a>(steps: &'a [Step], read: &'a Step) -> impl Iterator<Item = &'a Step> {
-    steps.iter().filter(|step| step.node == read.node && step.known && step.end < read.begin)
+/// What the node of `read` had read or acknowledged before it, since it was started.
+fn earlier<'a>(
+    steps: &'a [Step],
+    starts: &[(usize, u64)],
+    read: &'a Step,
+) -> impl Iterator<Item = &'a Step> {
+    let before = starts.iter().filter(|(node, at)| *node == read.node && *at <= read.begin);
+    let since = before.map(|(_, at)| *at).max().unwrap_or(0);
+    steps.iter().filter(move |step| {
+        step.node == read.node && step.known && step.end < read.begin && step.begin >= since
+    })
+}
+
+/// Which node was started anew, and when.
+fn starts(history: &[Record]) -> Vec<(usize, u64)> {
+    let start = |record: &&Record| record.op == Op::Start;
+    history.iter().filter(start).map(|record| (record.node, record.begin)).collect()
 }

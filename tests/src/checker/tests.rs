@@ -311,6 +311,17 @@ fn registers_are_judged_by_what_some_order_explains() {
             (false, false),
         ),
         (
+            "replaced, known, and started anew",
+            vec![
+                done(1, 1, 2, 5),
+                done(1, 3, 4, 6),
+                read(2, 5, 6, 6),
+                record(0, 2, 7, 7, Op::Start, Outcome::Done),
+                read(2, 8, 9, 5),
+            ],
+            (false, true),
+        ),
+        (
             "unknown took effect late",
             vec![write(1, 1, 2, 5, unknown()), read(2, 3, 4, 0), read(2, 5, 6, 5)],
             (true, true),
