@@ -48,7 +48,7 @@ export async function open(browser, url, viewport = DESK, options = {}) {
       globalThis.cspViolations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
     });
   });
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(20_000);
   return { context, page, complaints };
 }
 

@@ -172,7 +172,7 @@ fn only_the_documented_ports_are_open_before_and_after_set_up() {
     assert_eq!(listening(waiting.pid()), [waiting.port("admin").port()].into());
     let node = TestNode::start().unwrap();
     let documented: BTreeSet<u16> = node.ports.values().map(|address| address.port()).collect();
-    assert_eq!(documented.len(), 10);
+    assert_eq!(documented.len(), 11);
     assert_eq!(listening(node.pid()), documented);
 }
 
