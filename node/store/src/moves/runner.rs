@@ -20,6 +20,8 @@ use crate::{Call, Request, RequestId, Response};
 
 /// Between two looks for moves.
 const LOOK: Duration = Duration::from_secs(1);
+/// A driver goes on for so long after its store was not led here any more.
+const LEASE_LOST: Duration = Duration::from_secs(3);
 /// After a driver stopped early, it waits so long at first and twice as long each further time,
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// up to this.
@@ -182,7 +184,15 @@ impl MoveRunner {
             return;
         }
         let (led, runner) = (inner.led.clone(), self.clone());
-        let mine = Arc::new(move || !runner.is_stopped() && led().contains(&wish.from));
+        // a busy leader loses its lease for a moment now and then; who leads is asked by each step anyway
+        let (clock, last) = (inner.env.clock.clone(), Mutex::new(now));
+        let mine = Arc::new(move || {
+            let (now, mut last) = (clock.monotonic(), last.lock());
+            if led().contains(&wish.from) {
+                *last = now;
+            }
+            !runner.is_stopped() && now.saturating_sub(*last) <= LEASE_LOST
+        });
         let driver = Driver::new(
             inner.env.clone(),
             inner.places.clone(),
