@@ -13,6 +13,8 @@ use anyhow::{Context, Result, ensure};
 /// A mounted file. Dropped: unmounted.
 pub struct Disk {
     mount: PathBuf,
+    image: PathBuf,
+    number: u32,
     ballast: PathBuf,
     read_only: bool,
 }
@@ -38,7 +40,7 @@ impl Disk {
         run("mkfs.ext4", &["-q", "-F", "-m", "0", &text(&image)])?;
         run("mount", &["-o", "loop", &text(&image), &text(&mount)])?;
         let ballast = mount.join("ballast");
-        Ok(Self { mount, ballast, read_only: false })
+        Ok(Self { mount, image, number: 0, ballast, read_only: false })
     }
 
     /// Where it is mounted.
@@ -77,9 +79,18 @@ impl Disk {
             // what ext4 does to itself after an error; an ordinary remount is refused while files are open
             run("mount", &["-o", "remount,abort", &mount])?;
         } else {
-            let image = self.mount.with_file_name("image").to_string_lossy().into_owned();
             run("umount", &[&mount])?;
-            // replays the journal, and clears the mark that would make the next mount read-only; 1 says "mended"
+            // Into another file: while some other process still has the mount in a namespace of its own, the old
+            // file system stays in the kernel as it broke.
+            self.number += 1;
+            let old = std::mem::replace(
+                &mut self.image,
+                self.mount.with_file_name(format!("image-{}", self.number)),
+            );
+            let image = self.image.to_string_lossy().into_owned();
+            run("cp", &["--sparse=always", &old.to_string_lossy(), &image])?;
+            fs::remove_file(old)?;
+            // replays the journal; 1 says "mended"
             let status =
                 Command::new("e2fsck").args(["-p", &image]).stdout(Stdio::null()).status()?;
             ensure!(matches!(status.code(), Some(0 | 1)), "e2fsck ended with {status}");
