@@ -220,8 +220,13 @@ impl Group {
             return Some(0);
         }
         let term = metrics.current_term;
-        // its first entry carries the term: what earlier leaders acknowledged is before it
-        if inner.applied.borrow().term != term || inner.yielded.load(Ordering::SeqCst) == term {
+        // its first entry carries the term and its number: what earlier leaders acknowledged, one of the
+        // same term included, is before it
+        let first = {
+            let applied = inner.applied.borrow();
+            (applied.term, applied.leader) == (term, inner.node.0)
+        };
+        if !first || inner.yielded.load(Ordering::SeqCst) == term {
             return None;
         }
         let sole = metrics.membership_config.voter_ids().eq([inner.node.0]);

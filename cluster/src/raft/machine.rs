@@ -160,12 +160,15 @@ pub(crate) struct Position {
     pub next: u64,
     /// Term of the last applied entry.
     pub term: u64,
+    /// Who led when it was proposed: two nodes may lead one after the other in the same term.
+    pub leader: u64,
 }
 
 impl Position {
     fn behind(applied: Option<&LogId>) -> Self {
         applied.map_or_else(Self::default, |log_id| Self {
             next: log_id.index + 1,
+            leader: log_id.leader_id.node_id,
             term: log_id.leader_id.term,
         })
     }
