@@ -88,7 +88,22 @@ pub(crate) async fn run(data: &Path, arguments: &RunArguments) -> Result<()> {
     let closed = close(Some(open)).await;
     // Nobody shall take the addresses of a stopped node for those of a running one.
     let _ = std::fs::remove_file(layout.addresses());
-    outcome.and(closed)
+    match outcome {
+        // a close that failed is what the new start is for
+        Ok(services::End::Anew) => Err(start_anew()),
+        outcome => outcome.map(drop).and(closed),
+    }
+}
+
+/// Replaces this process by a new one of the same program with the same arguments; returns only if that fails.
+fn start_anew() -> anyhow::Error {
+    use std::os::unix::process::CommandExt;
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error.into(),
+    };
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).exec();
+    anyhow::Error::from(error).context("the program cannot be started anew")
 }
 
 /// Waits until a node that joined has the directory. False: told to stop before.

@@ -25,6 +25,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 const WATCH: Duration = Duration::from_secs(5);
 /// Where the source of this program can be had (AGPL-3.0 §13): the pages lead there.
 const SOURCE: &str = "see the Source link of the web pages";
+/// What SQLite and the system say when a disk is full.
+const FULL: [&str; 2] = ["disk is full", "No space left"];
+/// Free bytes with which a node starts anew after its disk was full: the log takes so much at once.
+const ROOM: u64 = 256 << 20;
 /// How often the node's own certificate is renewed where it is about to expire.
 const RENEWAL: Duration = Duration::from_secs(24 * 3600);
 /// Connections to the set-up pages.
@@ -48,12 +52,22 @@ pub(super) fn http_options(
     ServeOptions { tls, gate, limits: Arc::new(move || limits) }
 }
 
+/// How services ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Told to.
+    Stopped,
+    /// The disk was full when a database had to be written, and has room again: everything that was agreed on is
+    /// in the log, and a new start applies it.
+    Anew,
+}
+
 /// Runs all services until `stop`, or until one of them fails.
 pub(super) async fn run(
     node: Node<'_>,
     listeners: Listeners,
     stop: CancellationToken,
-) -> Result<()> {
+) -> Result<End> {
     let parts = node.open.parts.clone();
     let mut tasks = JoinSet::new();
     let sources = sources::Sources::start(&parts);
@@ -75,13 +89,15 @@ pub(super) async fn run(
     tracing::info!(target: "operation", host = node.config.host, version = VERSION, listening = shown.join(", "), "serving");
     wait::tell_ready("serving");
     let outcome = tokio::select! {
-        () = stop.cancelled() => Ok(()),
+        () = stop.cancelled() => Ok(End::Stopped),
         ended = tasks.join_next() => match ended {
-            Some(Ok((name, outcome))) => outcome.with_context(|| format!("{name} ended")),
+            Some(Ok((name, outcome))) => {
+                outcome.with_context(|| format!("{name} ended")).map(|()| End::Stopped)
+            }
             Some(Err(error)) => Err(error).context("a service failed"),
             None => bail!("no service is turned on in node.toml"),
         },
-        () = watch(&node, &parts) => Ok(()),
+        () = watch(&node, &parts) => Ok(End::Anew),
     };
     stop.cancel();
     let drained = timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
@@ -326,7 +342,17 @@ fn https_port(config: &NodeConfig) -> u16 {
     https.map_or(443, |(_, address)| address.port())
 }
 
-/// Looks after certificate files and the health of the groups for as long as the node runs.
+/// Whether a group stands still because the disk was full, and there is room again. A failed sync is another
+/// matter: what it left behind is not known, and nothing is tried again by itself.
+fn has_room_again(node: &Node<'_>, parts: &Parts) -> bool {
+    let was_full = |status: GroupStatus| {
+        status.failed.is_some_and(|why| FULL.iter().any(|part| why.contains(part)))
+    };
+    let free = || parts.env.disk.free_space(&node.layout.data).unwrap_or(0);
+    groups(parts)().into_iter().any(was_full) && free() >= ROOM
+}
+
+/// Looks after certificate files and the health of the groups. Ends when the node should start anew.
 async fn watch(node: &Node<'_>, parts: &Parts) {
     let Ok(mut hangup) = wait::reload_signal() else { return std::future::pending().await };
     let folder = node.layout.tls();
@@ -357,5 +383,9 @@ async fn watch(node: &Node<'_>, parts: &Parts) {
             _ => {}
         }
         healthy = ready().is_ok();
+        if !healthy && has_room_again(node, parts) {
+            tracing::warn!(target: "warning", "the disk was full and has room again: starting anew");
+            return;
+        }
     }
 }
