@@ -412,12 +412,12 @@ async fn who_is_left_over_goes_on_alone_when_told_and_says_what_may_be_missing()
         switch.fail(id, Some(Failure::Refuses));
     }
     members.clear();
-    until("it knows", async || !third.group.watch().borrow().quorum).await;
+    until("it knows", async || third.node.would_force(GROUP).await.is_ok()).await;
     let forced = third.node.force_members(GROUP).await.unwrap();
     assert_eq!(forced.others, BTreeSet::from([NodeId(1), NodeId(2)]));
     assert!(forced.last_contact.is_some() && forced.last_index >= forced.committed);
     let group = start_group(&third.node, third.folder.path(), false).await;
-    assert!(group.leads());
+    until("it leads", async || group.leads()).await;
     assert_eq!(group.members().voters, BTreeSet::from([NodeId(3)]));
     group.propose(word("two")).await.unwrap();
     assert_eq!(third.content(), [b"one", b"two"]);

@@ -119,7 +119,12 @@ impl Cluster {
         for node in ids.iter().skip(1) {
             group.add_learner(*node).await.unwrap();
         }
-        group.set_voters(ids.into_iter().collect()).await.unwrap();
+        // whom the group lists may be a moment behind what it agreed on
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while let Err(error) = group.set_voters(ids.iter().copied().collect()).await {
+            assert!(std::time::Instant::now() < deadline, "{error}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
     }
 
     /// A mailbox in a store.
