@@ -63,6 +63,9 @@ fn the_domain_group_has_an_odd_number_of_voters_spread_over_the_sites() {
         ("1a 2a 3a 4b 5b 6b", &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]),
         ("1a 2a 3a 4b 5b 6b 7b", &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]),
         ("1a 2b", &[1], &[1]),
+        // the only voter is being emptied: the other one takes its place, in whatever site
+        ("1a 2a-", &[2], &[1]),
+        ("1a 2b-", &[2], &[1]),
         // three sites: none has a majority
         ("1a 2a 3b 4c", &[1, 2, 3], &[1, 3, 4]),
         ("1a 2a 3a 4b 5b 6c", &[1, 2, 3], &[1, 2, 4, 5, 6]),

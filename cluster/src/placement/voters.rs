@@ -95,6 +95,8 @@ fn quotas<'a>(
     }
     let half = number / 2;
     match sites.len() {
+        // one voter is spread over nothing, and may have to leave a site of its own
+        _ if number == 1 => sites.into_keys().map(|site| (site, 1)).collect(),
         1 => sites.into_keys().map(|site| (site, number)).collect(),
         2 => {
             let mut order: Vec<_> = sites.into_iter().collect();
