@@ -116,12 +116,13 @@ impl Step<'_> {
             if other.id == node.id {
                 continue;
             }
+            // first the key: a member that comes back for a certificate has its own host name, too
+            if !node.key.is_empty() && other.key == node.key {
+                return Err(ChangeRefusal::KeyTaken(other.id).into());
+            }
             if other.is_member() && other.host == node.host {
                 let host = node.host.clone();
                 return Err(ChangeRefusal::HostTaken { host, node: other.id }.into());
-            }
-            if !node.key.is_empty() && other.key == node.key {
-                return Err(ChangeRefusal::KeyTaken(other.id).into());
             }
         }
         Ok(())
